@@ -1,0 +1,5 @@
+import Foundation
+import PackagePlugin
+@main struct EmbedBPF: BuildToolPlugin {
+  func createBuildCommands(context: PluginContext, target: Target) throws -> [Command] { [] }
+}

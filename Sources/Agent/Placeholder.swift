@@ -1,0 +1,5 @@
+import Yams
+import NIOHTTP1
+import ServiceLifecycle
+import Store
+import AgentAPI

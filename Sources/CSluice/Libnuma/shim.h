@@ -1,0 +1,2 @@
+// What Swift sees of libnuma.
+#include <numa.h>

@@ -1,0 +1,105 @@
+#define _GNU_SOURCE
+#include "sluice.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+uint64_t sluice_checksum_partial(const uint8_t *bytes, size_t length, uint64_t sum) {
+	// Two accumulators of 32-bit words: no carry can be lost in 64 bits below 2^32 words, and the compiler vectorises it.
+	uint64_t a = 0, b = 0;
+	while (length >= 8) {
+		uint32_t x, y;
+		memcpy(&x, bytes, 4);
+		memcpy(&y, bytes + 4, 4);
+		a += x;
+		b += y;
+		bytes += 8;
+		length -= 8;
+	}
+	if (length >= 4) {
+		uint32_t x;
+		memcpy(&x, bytes, 4);
+		a += x;
+		bytes += 4;
+		length -= 4;
+	}
+	if (length >= 2) {
+		uint16_t x;
+		memcpy(&x, bytes, 2);
+		b += x;
+		bytes += 2;
+		length -= 2;
+	}
+	if (length) {
+		// An odd last byte counts as a 16-bit word padded with zero behind it (RFC 1071, section 1).
+		uint8_t pair[2] = { *bytes, 0 };
+		uint16_t x;
+		memcpy(&x, pair, 2);
+		a += x;
+	}
+	sum = (sum & 0xffffffffu) + (sum >> 32);
+	sum += (a & 0xffffffffu) + (a >> 32);
+	sum += (b & 0xffffffffu) + (b >> 32);
+	return sum;
+}
+
+uint32_t sluice_crc32c(const uint8_t *bytes, size_t length, uint32_t crc) {
+	crc = ~crc;
+#if defined(__x86_64__) && defined(__SSE4_2__)
+	uint64_t wide = crc;
+	while (length >= 8) {
+		uint64_t x;
+		memcpy(&x, bytes, 8);
+		wide = __builtin_ia32_crc32di(wide, x);
+		bytes += 8;
+		length -= 8;
+	}
+	crc = (uint32_t)wide;
+	while (length--) crc = __builtin_ia32_crc32qi(crc, *bytes++);
+#else
+	while (length--) {
+		crc ^= *bytes++;
+		for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (0x82f63b78u & -(crc & 1));
+	}
+#endif
+	return ~crc;
+}
+
+void *sluice_map_memory(size_t length, int huge) {
+	void *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED) return NULL;
+	if (huge) madvise(p, length, MADV_HUGEPAGE);
+	return p;
+}
+
+void sluice_unmap_memory(void *p, size_t length) {
+	if (p) munmap(p, length);
+}
+
+int sluice_pin_thread(int cpu) {
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+void sluice_name_thread(const char *name) {
+	char cut[16];
+	strncpy(cut, name, sizeof cut - 1);
+	cut[sizeof cut - 1] = 0;
+	pthread_setname_np(pthread_self(), cut);
+}
+
+static uint64_t nanoseconds(clockid_t clock) {
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t sluice_thread_cpu_nanoseconds(void) { return nanoseconds(CLOCK_THREAD_CPUTIME_ID); }
+
+uint64_t sluice_monotonic_nanoseconds(void) { return nanoseconds(CLOCK_MONOTONIC); }
