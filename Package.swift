@@ -79,7 +79,7 @@ if !dataplaneOnly {
         .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
-      exclude: ["README.md", "Proto"], swiftSettings: plain),
+      exclude: ["README.md", "Proto", "generate.sh"], swiftSettings: plain),
     .target(
       name: "Agent",
       dependencies: [
