@@ -78,6 +78,8 @@ if !dataplaneOnly {
         .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
         .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
       ],
       exclude: ["README.md", "Proto", "generate.sh"], swiftSettings: plain),
     .target(
@@ -92,7 +94,8 @@ if !dataplaneOnly {
       ],
       exclude: ["README.md"], swiftSettings: plain),
     .executableTarget(name: "sluiced", dependencies: ["Agent", argumentParser], swiftSettings: plain),
-    .executableTarget(name: "sluicectl", dependencies: ["AgentAPI", argumentParser], swiftSettings: plain),
+    .executableTarget(
+      name: "sluicectl", dependencies: ["AgentAPI", argumentParser], exclude: ["README.md"], swiftSettings: plain),
     .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: plain),
     .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI"], swiftSettings: plain),
   ]

@@ -12,6 +12,14 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
+case "${1:-}" in
+  "" | --check) ;;
+  *)
+    echo "generate.sh: unknown argument $1; it takes --check or nothing" >&2
+    exit 2
+    ;;
+esac
+
 plugins=${PROTOC_PLUGINS:-}
 if [ -z "$plugins" ]; then
   swift build --package-path "$root" --product protoc-gen-swift >&2
