@@ -1,0 +1,229 @@
+// ClientCalls.swift
+//
+// Every call of sluice.v1, as a Swift function that returns plain messages. Streams of batches are collected into arrays,
+// except the one that never ends.
+// Threads: all may run side by side on one client.
+
+import GRPCCore
+import GRPCProtobuf
+
+extension SluiceClient {
+  // MARK: Agent
+
+  public func status() async throws(ClientError) -> Sluice_V1_GetStatusReply {
+    try await call("Agent.GetStatus", within: Self.readDeadline) { options in
+      try await Sluice_V1_Agent.Client(wrapping: grpc).getStatus(.init(), options: options)
+    }
+  }
+
+  public func version() async throws(ClientError) -> Sluice_V1_GetVersionReply {
+    try await call("Agent.GetVersion", within: Self.readDeadline) { options in
+      try await Sluice_V1_Agent.Client(wrapping: grpc).getVersion(.init(), options: options)
+    }
+  }
+
+  /// Asks the standard health service.
+  ///
+  /// - Parameter service: a full name such as "sluice.v1.Ports"; empty asks for the agent as a whole.
+  public func isServing(_ service: String = "") async throws(ClientError) -> Bool {
+    try await call("Health.Check", within: Self.readDeadline) { options in
+      let request = Grpc_Health_V1_HealthCheckRequest.with { $0.service = service }
+      let reply = try await Grpc_Health_V1_Health.Client(wrapping: grpc).check(request, options: options)
+      return reply.status == .serving
+    }
+  }
+
+  // MARK: Ports
+
+  public func addPort(_ request: Sluice_V1_AddPortRequest) async throws(ClientError) -> Sluice_V1_AddPortReply {
+    try await call("Ports.Add", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Ports.Client(wrapping: grpc).add(request, options: options)
+    }
+  }
+
+  /// - Parameters:
+  ///   - port: a name or an OpenFlow port number.
+  ///   - ifExists: a port that is not there is no error.
+  /// - Returns: whether there was one.
+  public func deletePort(_ port: String, ifExists: Bool = false) async throws(ClientError) -> Bool {
+    try await call("Ports.Delete", within: Self.changeDeadline) { options in
+      let request = Sluice_V1_DeletePortRequest.with {
+        $0.port = port
+        $0.ifExists = ifExists
+      }
+      return try await Sluice_V1_Ports.Client(wrapping: grpc).delete(request, options: options).deleted
+    }
+  }
+
+  public func ports() async throws(ClientError) -> [Sluice_V1_Port] {
+    try await call("Ports.List", within: Self.readDeadline) { options in
+      try await Sluice_V1_Ports.Client(wrapping: grpc).list(.init(), options: options).ports
+    }
+  }
+
+  public func port(_ port: String) async throws(ClientError) -> Sluice_V1_Port {
+    try await call("Ports.Get", within: Self.readDeadline) { options in
+      try await Sluice_V1_Ports.Client(wrapping: grpc).get(.with { $0.port = port }, options: options).port
+    }
+  }
+
+  // MARK: Rules
+
+  /// Adds rules, all or none.
+  ///
+  /// - Parameters:
+  ///   - lines: one rule a line; empty lines and comments may stay, so that the agent's line numbers are the file's.
+  ///   - progress: called with the number of lines sent so far, after each batch.
+  public func addRules(
+    lines: [String], progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) async throws(ClientError) -> Sluice_V1_AddRulesReply {
+    try await call("Rules.Add", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Rules.Client(wrapping: grpc).add(
+        options: options,
+        requestProducer: { writer in
+          var next = 0
+          while next < lines.count {
+            let end = RuleBatch.end(of: lines, from: next)
+            try await writer.write(.with { $0.lines = Array(lines[next..<end]) })
+            next = end
+            progress(next)
+          }
+        })
+    }
+  }
+
+  public func deleteRules(_ selector: Sluice_V1_RuleSelector) async throws(ClientError) -> UInt64 {
+    try await call("Rules.Delete", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Rules.Client(wrapping: grpc).delete(.with { $0.selector = selector }, options: options).deleted
+    }
+  }
+
+  public func rules(_ selector: Sluice_V1_RuleSelector = .init()) async throws(ClientError) -> [Sluice_V1_Rule] {
+    try await call("Rules.List", within: Self.readDeadline) { options in
+      try await Sluice_V1_Rules.Client(wrapping: grpc).list(.with { $0.selector = selector }, options: options) { stream in
+        var rules: [Sluice_V1_Rule] = []
+        for try await batch in stream.messages { rules += batch.rules }
+        return rules
+      }
+    }
+  }
+
+  // MARK: Flows
+
+  public func flows(_ request: Sluice_V1_ListFlowsRequest = .init()) async throws(ClientError) -> [Sluice_V1_Flow] {
+    try await call("Flows.List", within: Self.readDeadline) { options in
+      try await Sluice_V1_Flows.Client(wrapping: grpc).list(request, options: options) { stream in
+        var flows: [Sluice_V1_Flow] = []
+        for try await batch in stream.messages { flows += batch.flows }
+        return flows
+      }
+    }
+  }
+
+  public func trace(_ request: Sluice_V1_TraceRequest) async throws(ClientError) -> Sluice_V1_TraceReply {
+    try await call("Flows.Trace", within: Self.readDeadline) { options in
+      try await Sluice_V1_Flows.Client(wrapping: grpc).trace(request, options: options)
+    }
+  }
+
+  /// - Returns: how many flows were forgotten.
+  public func purgeFlows() async throws(ClientError) -> UInt64 {
+    try await call("Flows.Purge", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Flows.Client(wrapping: grpc).purge(.init(), options: options).purged
+    }
+  }
+
+  // MARK: Deny
+
+  public func addDeny(_ prefixes: [String]) async throws(ClientError) -> Sluice_V1_AddDenyReply {
+    try await call("Deny.Add", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Deny.Client(wrapping: grpc).add(.with { $0.prefixes = prefixes }, options: options)
+    }
+  }
+
+  /// - Returns: how many prefixes were deleted.
+  public func deleteDeny(_ prefixes: [String], ifExists: Bool = false) async throws(ClientError) -> UInt64 {
+    try await call("Deny.Delete", within: Self.changeDeadline) { options in
+      let request = Sluice_V1_DeleteDenyRequest.with {
+        $0.prefixes = prefixes
+        $0.ifExists = ifExists
+      }
+      return try await Sluice_V1_Deny.Client(wrapping: grpc).delete(request, options: options).deleted
+    }
+  }
+
+  public func deny() async throws(ClientError) -> [Sluice_V1_DenyEntry] {
+    try await call("Deny.List", within: Self.readDeadline) { options in
+      try await Sluice_V1_Deny.Client(wrapping: grpc).list(.init(), options: options) { stream in
+        var entries: [Sluice_V1_DenyEntry] = []
+        for try await batch in stream.messages { entries += batch.entries }
+        return entries
+      }
+    }
+  }
+
+  // MARK: Workers
+
+  public func workers() async throws(ClientError) -> Sluice_V1_ListWorkersReply {
+    try await call("Workers.List", within: Self.readDeadline) { options in
+      try await Sluice_V1_Workers.Client(wrapping: grpc).list(.init(), options: options)
+    }
+  }
+
+  // MARK: Fdb
+
+  public func fdb() async throws(ClientError) -> [Sluice_V1_FdbEntry] {
+    try await call("Fdb.List", within: Self.readDeadline) { options in
+      try await Sluice_V1_Fdb.Client(wrapping: grpc).list(.init(), options: options) { stream in
+        var entries: [Sluice_V1_FdbEntry] = []
+        for try await batch in stream.messages { entries += batch.entries }
+        return entries
+      }
+    }
+  }
+
+  /// - Parameter port: a name or number; empty means all ports.
+  /// - Returns: how many addresses were forgotten.
+  public func flushFdb(port: String = "") async throws(ClientError) -> UInt64 {
+    try await call("Fdb.Flush", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Fdb.Client(wrapping: grpc).flush(.with { $0.port = port }, options: options).flushed
+    }
+  }
+
+  // MARK: Monitor
+
+  /// Hands every event to `receive` until the agent ends the stream, `receive` throws or the task is cancelled.
+  ///
+  /// - Parameters:
+  ///   - kinds: empty means every kind.
+  ///   - subscribed: called once, when the agent has confirmed the subscription: later events are not missed.
+  public func watch(
+    _ kinds: [Sluice_V1_EventKind], subscribed: @escaping @Sendable () -> Void = {},
+    receive: @escaping @Sendable (Sluice_V1_Event) throws -> Void
+  ) async throws(ClientError) {
+    try await call("Monitor.Watch", within: nil) { options in
+      try await Sluice_V1_Monitor.Client(wrapping: grpc).watch(.with { $0.kinds = kinds }, options: options) { stream in
+        if case .success = stream.accepted { subscribed() }
+        for try await event in stream.messages { try receive(event) }
+      }
+    }
+  }
+}
+
+/// How many rules go into one message: enough to make messages few, little enough to stay far below gRPC's 4 MiB.
+enum RuleBatch {
+  static let maxLines = 512
+  static let maxBytes = 256 * 1024
+
+  /// The index after the last line of the batch that begins at `start`; always beyond `start`.
+  static func end(of lines: [String], from start: Int) -> Int {
+    var end = start
+    var bytes = 0
+    while end < lines.count, end - start < maxLines {
+      bytes += lines[end].utf8.count
+      if end > start, bytes > maxBytes { break }
+      end += 1
+    }
+    return end
+  }
+}
