@@ -97,3 +97,13 @@ uint64_t sluice_thread_cpu_nanoseconds(void);
 
 /// CLOCK_MONOTONIC, in nanoseconds.
 uint64_t sluice_monotonic_nanoseconds(void);
+
+// Sleeping: an eventfd and an epoll set, which glibc's module map does not show to Swift. -1 and errno on failure.
+
+int sluice_eventfd(void);
+int sluice_epoll_create(void);
+/// Waits for `fd` to become readable, too. 0 or -1.
+int sluice_epoll_add(int epoll, int fd);
+int sluice_epoll_remove(int epoll, int fd);
+/// Waits until something in the set is readable, `milliseconds` at most; the number of descriptors that are.
+int sluice_epoll_wait(int epoll, int milliseconds);

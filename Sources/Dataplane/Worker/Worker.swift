@@ -1,0 +1,464 @@
+// Worker.swift
+//
+// What: one pinned thread that forwards packets: it takes batches from its receive queues, finds each packet's flow and does what the flow says.
+//
+//     receive -> parse -> hash, exact cache, verify -> (masks) -> execute -> transmit
+//                                                         |
+//                                                         +-> upcall ring -> pipeline thread -> mailbox
+//
+// Invariants: everything that the loop touches belongs to this worker, but for the mailbox, the upcall ring and the links to other
+//             workers, which are single-producer single-consumer rings. A command takes effect between batches. Each frame is owned once: see
+//             FrameMemory.
+// Threads: the loop runs on the worker's own thread; the methods under "Control" are called by the pipeline thread only.
+// Cost: no allocation, no reference counting, no lock and no system call per packet; per batch, one virtual call per queue and eight
+//       readings of the cycle counter. An idle worker sleeps in epoll_wait unless it is told to poll busily.
+
+import CSluice
+import Glibc
+
+/// How a worker behaves when there is nothing to do.
+public enum PollMode: String, Sendable {
+  /// Polls while there is work, then sleeps until a frame or a command arrives.
+  case adaptive
+  /// Never sleeps: one core is always busy, latency is lowest.
+  case busy
+}
+
+/// What a worker is made of.
+public struct WorkerConfiguration: Sendable {
+  /// The CPU to run on, or nil to float.
+  public var cpu: Int?
+  public var mode: PollMode
+  /// Bytes per frame buffer: 2,048 or 4,096.
+  public var chunkSize: Int
+  /// Frame buffers.
+  public var chunkCount: Int
+  /// Flows that can be held.
+  public var flowLimit: Int
+  /// Entries of the exact cache; a power of two.
+  public var exactEntries: Int
+  /// Misses of one port that may wait for the pipeline.
+  public var upcallBudget: Int
+
+  public init(
+    cpu: Int? = nil, mode: PollMode = .adaptive, chunkSize: Int = 4096, chunkCount: Int = 16384,
+    flowLimit: Int = 200_000, exactEntries: Int = 1 << 17, upcallBudget: Int = 128
+  ) {
+    self.cpu = cpu
+    self.mode = mode
+    self.chunkSize = chunkSize
+    self.chunkCount = chunkCount
+    self.flowLimit = flowLimit
+    self.exactEntries = exactEntries
+    self.upcallBudget = upcallBudget
+  }
+}
+
+/// Why a worker cannot be made.
+public enum WorkerError: Error, CustomStringConvertible {
+  case memory(FrameMemoryError)
+  case noMemory(what: String)
+  case thread(errno: Int32)
+  case descriptor(errno: Int32)
+
+  public var description: String {
+    switch self {
+    case .memory(let error): "\(error)"
+    case .noMemory(let what): "not enough memory for \(what)"
+    case .thread(let errno): "cannot start a worker thread: \(String(cString: strerror(errno)))"
+    case .descriptor(let errno): "cannot make a descriptor for a worker to sleep on: \(String(cString: strerror(errno)))"
+    }
+  }
+}
+
+/// A port as the worker's tables have it.
+struct WorkerPort {
+  /// Where frames for this port go; nil when the port does not exist.
+  var transmitter: Unmanaged<PortQueue>?
+  /// Frames waiting for the end of the batch.
+  var waiting: UnsafeMutablePointer<FrameDescriptor>
+  var waitingCount: Int
+  /// The longest frame that may leave.
+  var maxFrame: UInt32
+  /// The OpenFlow number, big-endian.
+  var numberBigEndian: UInt32
+  /// Misses that wait for the pipeline.
+  var pendingUpcalls: Int32
+}
+
+/// A receive queue and the port that its frames come in by.
+struct Receiver {
+  var queue: Unmanaged<PortQueue>
+  var port: Int
+}
+
+/// A forwarding thread.
+///
+/// @unchecked Sendable: the loop's state is touched by the worker's thread only; control goes through rings and atomics.
+public final class Worker: @unchecked Sendable {
+  public let id: Int
+  public let configuration: WorkerConfiguration
+  public let memory: FrameMemory
+  public let slab: FlowSlab
+  public let counters: WorkerCounters
+  public let upcalls: SPSCRing<Upcall>
+  let mailbox: SPSCRing<WorkerCommand>
+  let doorbell = Doorbell()
+  private let pipelineDoorbell: Doorbell
+  let secrets: HashSecrets
+
+  // The loop's own state.
+  var cache: ExactCache
+  var table: MegaflowTable
+  var union: UnsafeMutablePointer<FlowMask>
+  let ports: UnsafeMutablePointer<WorkerPort>
+  let receivers: UnsafeMutablePointer<Receiver>
+  var receiverCount = 0
+  static let receiverCapacity = 4096
+  let dirty: UnsafeMutablePointer<UInt16>
+  var dirtyCount = 0
+  let batch: Batch
+  /// Links by which other workers send frames here, and by which this one sends to others.
+  var incoming: [WorkerLink] = []
+  var outgoing: [WorkerLink?] = []
+  private let epoll: Int32
+  private let published: UnsafeMutablePointer<UInt64>  // [0] masks, [1] free frames, [2] CPU nanoseconds
+  private var thread: pthread_t?
+
+  /// Frames that wait for one port at most, before they are handed to its queue.
+  static let waitingCapacity = 256
+  static let batchSize = 64
+  /// Empty poll rounds before an adaptive worker goes to sleep.
+  private static let spinRounds = 200
+
+  /// - Parameters:
+  ///   - pipelineDoorbell: rung when an upcall has been put into the ring.
+  ///   - secrets: the same for all workers, so that the pipeline computes a flow's hash once.
+  /// - Throws: `WorkerError`.
+  public static func make(
+    id: Int, configuration: WorkerConfiguration, pipelineDoorbell: Doorbell, secrets: HashSecrets
+  ) throws(WorkerError) -> Worker {
+    let memory: FrameMemory
+    let slab: FlowSlab
+    do {
+      memory = try FrameMemory.make(chunkSize: configuration.chunkSize, chunkCount: configuration.chunkCount)
+      slab = try FlowSlab.make(capacity: configuration.flowLimit)
+    } catch {
+      throw .memory(error)
+    }
+    guard let counters = WorkerCounters() else { throw .noMemory(what: "worker counters") }
+    guard let cache = ExactCache(entryCount: configuration.exactEntries) else {
+      throw .noMemory(what: "the exact cache")
+    }
+    guard let table = MegaflowTable(slab: slab, secrets: secrets) else { throw .noMemory(what: "the flow table") }
+    let epoll = sluice_epoll_create()
+    guard epoll >= 0 else { throw .descriptor(errno: errno) }
+    let worker = Worker(
+      id: id, configuration: configuration, memory: memory, slab: slab, counters: counters, cache: cache, table: table,
+      epoll: epoll, pipelineDoorbell: pipelineDoorbell, secrets: secrets)
+    guard worker.doorbell.descriptor >= 0, sluice_epoll_add(epoll, worker.doorbell.descriptor) == 0 else {
+      throw .descriptor(errno: errno)
+    }
+    return worker
+  }
+
+  private init(
+    id: Int, configuration: WorkerConfiguration, memory: FrameMemory, slab: FlowSlab, counters: WorkerCounters,
+    cache: consuming ExactCache, table: consuming MegaflowTable, epoll: Int32, pipelineDoorbell: Doorbell,
+    secrets: HashSecrets
+  ) {
+    self.id = id
+    self.configuration = configuration
+    self.memory = memory
+    self.slab = slab
+    self.counters = counters
+    self.cache = cache
+    self.table = table
+    self.epoll = epoll
+    self.pipelineDoorbell = pipelineDoorbell
+    self.secrets = secrets
+    upcalls = SPSCRing(capacity: 2048)
+    mailbox = SPSCRing(capacity: 4096)
+    union = .allocate(capacity: 1)
+    union.initialize(to: FlowMask())
+    ports = .allocate(capacity: WorkerCounters.portCapacity)
+    for i in 0..<WorkerCounters.portCapacity {
+      (ports + i).initialize(
+        to: WorkerPort(
+          transmitter: nil, waiting: .allocate(capacity: Self.waitingCapacity), waitingCount: 0, maxFrame: 0,
+          numberBigEndian: 0, pendingUpcalls: 0))
+    }
+    receivers = .allocate(capacity: Self.receiverCapacity)
+    dirty = .allocate(capacity: WorkerCounters.portCapacity)
+    batch = Batch(capacity: Self.batchSize)
+    published = .allocate(capacity: 4)
+    published.initialize(repeating: 0, count: 4)
+    published[1] = UInt64(memory.freeCount)
+  }
+
+  deinit {
+    for i in 0..<WorkerCounters.portCapacity { ports[i].waiting.deallocate() }
+    ports.deallocate()
+    receivers.deallocate()
+    dirty.deallocate()
+    union.deallocate()
+    published.deallocate()
+    batch.deallocate()
+    _ = Glibc.close(epoll)
+  }
+
+  // MARK: - The loop
+
+  /// Polls until it is told to stop.
+  private func run() {
+    sluice_name_thread("sluice-w\(id)")
+    if let cpu = configuration.cpu { _ = sluice_pin_thread(Int32(cpu)) }
+    var emptyRounds = 0
+    var round: UInt64 = 0
+    var ranked = sluice_cycles()
+    var start = ranked
+    while true {
+      var worked = 0
+      if !mailbox.isEmpty {
+        guard carryOutCommands() else { break }
+        worked += 1
+      }
+      worked += serveLinks()
+      var now = sluice_cycles()
+      counters.add(.control, now &- start)
+      for i in 0..<receiverCount {
+        let receiver = receivers[i]
+        let began = now
+        let received = receiver.queue._withUnsafeGuaranteedRef {
+          $0.receive(batch.frames, limit: Self.batchSize, memory: memory)
+        }
+        guard received > 0 else { continue }
+        now = sluice_cycles()
+        counters.add(.receive, now &- began)
+        worked += received
+        let partial = receiver.queue._withUnsafeGuaranteedRef { $0.deliversPartialChecksums }
+        process(count: received, port: receiver.port, completeChecksums: partial)
+        flushTransmits()
+        now = sluice_cycles()
+      }
+      start = sluice_cycles()
+      flushTransmits()
+      var underWay = false
+      for i in 0..<receiverCount {
+        if receivers[i].queue._withUnsafeGuaranteedRef({ $0.progress(memory: memory) }) { underWay = true }
+      }
+      round &+= 1
+      if worked > 0 {
+        emptyRounds = 0
+        if start &- ranked > 1 << 30 {
+          table.rank()
+          ranked = start
+        }
+        if round & 255 == 0 { publish() }
+        continue
+      }
+      emptyRounds += 1
+      let end = sluice_cycles()
+      counters.add(.idle, end &- start)
+      start = end
+      if configuration.mode == .adaptive, emptyRounds > Self.spinRounds {
+        sleep(underWay: underWay)
+        emptyRounds = 0
+        start = sluice_cycles()
+      } else {
+        if round & 1023 == 0 { publish() }
+        sluice_relax()
+      }
+    }
+    closeAll()
+    publish()
+  }
+
+  /// Waits for a frame or a command.
+  private func sleep(underWay: Bool) {
+    publish()
+    var canWait = true
+    for i in 0..<receiverCount where receivers[i].queue._withUnsafeGuaranteedRef({ $0.waitDescriptor }) < 0 { canWait = false }
+    guard canWait else { return }
+    doorbell.announceSleep()
+    if mailbox.isEmpty, incoming.allSatisfy({ $0.over.isEmpty }) {
+      counters.add(.sleeps, 1)
+      // Frames that are still under way need a look soon, because their completion wakes nobody.
+      _ = sluice_epoll_wait(epoll, underWay ? 1 : 1000)
+    }
+    doorbell.awake()
+  }
+
+  private func publish() {
+    sluice_store_relaxed_u64(published, UInt64(table.maskCount))
+    sluice_store_relaxed_u64(published + 1, UInt64(memory.freeCount))
+    sluice_store_relaxed_u64(published + 2, sluice_thread_cpu_nanoseconds())
+  }
+
+  /// Sends frames that other workers handed over, and takes returned ones back.
+  private func serveLinks() -> Int {
+    var served = 0
+    for link in incoming {
+      while served < Self.batchSize, let linked = link.over.peek() {
+        let frame = linked.pointee
+        if let chunk = memory.allocate() {
+          let address = chunk &+ UInt64(FrameMemory.headroom)
+          memcpy(memory.bytes(at: address), frame.bytes, Int(frame.length))
+          enqueue(FrameDescriptor(address: address, length: frame.length), to: Int(frame.port))
+        } else {
+          counters.drop(port: Int(frame.port), .noFreeFrame)
+        }
+        _ = link.back.push(frame.address)
+        link.over.consume()
+        served += 1
+      }
+    }
+    for link in outgoing { link?.reclaim(memory) }
+    return served
+  }
+
+  // MARK: - Commands
+
+  /// Carries out what waits in the mailbox; false when told to stop.
+  private func carryOutCommands() -> Bool {
+    var masksChanged = false
+    var running = true
+    while running, let command = mailbox.peek() {
+      switch command.pointee.code {
+      case .installFlow:
+        if table.insert(command.pointee.slot) { masksChanged = true }
+      case .removeFlow:
+        if table.remove(command.pointee.slot) { masksChanged = true }
+      case .attachReceiver: attachReceiver(command.pointee)
+      case .attachTransmitter:
+        let port = Int(command.pointee.port)
+        ports[port].transmitter = Unmanaged.fromOpaque(UnsafeRawPointer(bitPattern: command.pointee.queue)!)
+        ports[port].maxFrame = command.pointee.slot
+        ports[port].numberBigEndian = command.pointee.number.bigEndian
+      case .detachPort: detach(Int(command.pointee.port))
+      case .setMaxFrame: ports[Int(command.pointee.port)].maxFrame = command.pointee.slot
+      case .resume: resume(command.pointee)
+      case .releaseFrame: memory.release(command.pointee.frame.address)
+      case .stop: running = false
+      }
+      mailbox.consume()
+    }
+    // The union only decides what the exact cache hashes; flows are verified under their own mask, so it may lag within this call.
+    if masksChanged { union.pointee = table.unionOfMasks() }
+    flushTransmits()
+    return running
+  }
+
+  private func attachReceiver(_ command: WorkerCommand) {
+    let queue = Unmanaged<PortQueue>.fromOpaque(UnsafeRawPointer(bitPattern: command.queue)!)
+    ports[Int(command.port)].numberBigEndian = command.number.bigEndian
+    receivers[receiverCount] = Receiver(queue: queue, port: Int(command.port))
+    receiverCount += 1
+    let descriptor = queue._withUnsafeGuaranteedRef { $0.waitDescriptor }
+    if descriptor >= 0 { _ = sluice_epoll_add(epoll, descriptor) }
+  }
+
+  private func detach(_ port: Int) {
+    flushTransmits()
+    ports[port].transmitter = nil
+    ports[port].maxFrame = 0
+    var kept = 0
+    for i in 0..<receiverCount {
+      if receivers[i].port == port { close(receivers[i].queue) } else { receivers[kept] = receivers[i]; kept += 1 }
+    }
+    receiverCount = kept
+  }
+
+  private func close(_ queue: Unmanaged<PortQueue>) {
+    queue._withUnsafeGuaranteedRef {
+      let descriptor = $0.waitDescriptor
+      if descriptor >= 0 { _ = sluice_epoll_remove(epoll, descriptor) }
+      $0.close(memory: memory)
+    }
+  }
+
+  private func closeAll() {
+    for i in 0..<receiverCount { close(receivers[i].queue) }
+    receiverCount = 0
+  }
+
+  /// Runs the pipeline's answer to a miss.
+  private func resume(_ command: WorkerCommand) {
+    let port = Int(command.port)
+    ports[port].pendingUpcalls -= 1
+    guard let program = command.program else { return drop(command.frame, port: port, .pipelineDrops) }
+    let frame = command.frame
+    let layout = parse(
+      memory.bytes(at: frame.address), length: Int(frame.length), inPortBigEndian: ports[port].numberBigEndian,
+      into: batch.keys)
+    run(program, frame, layout, port: port)
+  }
+
+  // MARK: - Control (pipeline thread)
+
+  /// Starts the thread.
+  /// - Throws: `WorkerError.thread`.
+  public func start() throws(WorkerError) {
+    var made = pthread_t()
+    let code = pthread_create(
+      &made, nil,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<Worker>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, Unmanaged.passRetained(self).toOpaque())
+    guard code == 0 else {
+      Unmanaged.passUnretained(self).release()
+      throw .thread(errno: code)
+    }
+    thread = made
+  }
+
+  /// Stops the thread and waits for its end. Queues still attached are closed.
+  public func stop() {
+    guard let thread else { return }
+    post(WorkerCommand(code: .stop))
+    pthread_join(thread, nil)
+    self.thread = nil
+  }
+
+  func post(_ command: WorkerCommand) {
+    while !mailbox.push(command) {
+      doorbell.ring()
+      sched_yield()
+    }
+    doorbell.ring()
+  }
+
+  /// Waits until every command given so far has been carried out. After it returns no batch can see what was before.
+  ///
+  /// Cost: at most the rest of a poll round, tens of microseconds on a loaded worker.
+  public func fence() {
+    guard thread != nil else { return }
+    let goal = mailbox.pushedCount
+    var spins = 0
+    while mailbox.consumedCount < goal {
+      spins += 1
+      if spins < 200 { sluice_relax() } else { sched_yield() }
+    }
+  }
+
+  /// Tells the pipeline thread that there is an upcall.
+  @inline(__always)
+  func ringPipeline() { pipelineDoorbell.ring() }
+
+  /// Reads the counters. Any thread.
+  public func snapshot() -> WorkerSnapshot {
+    func total(_ t: WorkerTotal) -> UInt64 { sluice_load_relaxed_u64(counters.totals + t.rawValue) }
+    return WorkerSnapshot(
+      id: id, cpu: configuration.cpu ?? -1, isBusyPolling: configuration.mode == .busy, isSleeping: doorbell.isSleeping,
+      stages: WorkerStage.allCases.map {
+        .init(name: $0.name, cycles: sluice_load_relaxed_u64(counters.stages + $0.rawValue))
+      },
+      packets: total(.packets), batches: total(.batches), exactHits: total(.exactHits),
+      classifierHits: total(.classifierHits), misses: total(.misses), sleeps: total(.sleeps),
+      checksumsCompleted: total(.checksumsCompleted), masks: Int(sluice_load_relaxed_u64(published)),
+      framesFree: Int(sluice_load_relaxed_u64(published + 1)), framesTotal: memory.chunkCount,
+      cpuNanoseconds: sluice_load_relaxed_u64(published + 2))
+  }
+}

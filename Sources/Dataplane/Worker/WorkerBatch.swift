@@ -1,0 +1,278 @@
+// WorkerBatch.swift
+//
+// What: the stages of a batch: parse, look up, classify, execute, transmit.
+// Invariants: every frame of the batch ends in exactly one place: a port's waiting list, an upcall, or back in the frame memory with a
+//             drop counted. At the end of a round nothing waits for a port.
+// Threads: the worker's own.
+// Cost: see Worker. Each stage runs over the whole batch, so that a cache miss of one packet is waited for while the others are worked
+//       on: frames, cache buckets and flow slots are prefetched one stage ahead.
+
+import CSluice
+
+extension Worker {
+  /// Handles `count` frames in `batch.frames` that came in by `port`.
+  @inline(never)
+  func process(count received: Int, port: Int, completeChecksums: Bool) {
+    let frames = batch.frames
+    let keys = batch.keys
+    let layouts = batch.layouts
+    let hashes = batch.hashes
+    let flows = batch.flows
+    let base = memory.base
+    let started = sluice_cycles()
+
+    // Parse. A malformed frame leaves the batch here.
+    var byteSum: UInt64 = 0
+    var count = 0
+    let number = ports[port].numberBigEndian
+    for i in 0..<min(4, received) { sluice_prefetch(base + Int(frames[i].address)) }
+    for i in 0..<received {
+      let frame = frames[i]
+      if i &+ 4 < received { sluice_prefetch(base + Int(truncatingIfNeeded: frames[i &+ 4].address)) }
+      byteSum &+= UInt64(frame.length)
+      let bytes = base + Int(truncatingIfNeeded: frame.address)
+      let layout = parse(bytes, length: Int(frame.length), inPortBigEndian: number, into: keys + count)
+      if layout.problem != 0 {
+        dropMalformed(frame, port: port, layout.problem)
+        continue
+      }
+      if completeChecksums { completeChecksum(bytes, frame.length, layout, keys + count) }
+      layouts[count] = layout
+      frames[count] = frame
+      count &+= 1
+    }
+    counters.add(port: port, .receivedPackets, UInt64(received))
+    counters.add(port: port, .receivedBytes, byteSum)
+    let parsed = sluice_cycles()
+    counters.add(.parse, parsed &- started)
+
+    // Look up: hash and prefetch, probe and prefetch, verify.
+    let union = UnsafePointer(union)
+    let unionLines = union.pointee.lines
+    let secrets = secrets
+    for i in 0..<count {
+      let hash = secrets.hash(keys + i, union, lines: layouts[i].lines & unionLines)
+      hashes[i] = hash
+      cache.prefetch(hash)
+    }
+    let slots = slab.slots
+    for i in 0..<count {
+      let flow = cache.find(hashes[i])
+      flows[i] = flow
+      let slot = slots + Int(flow)
+      sluice_prefetch(slot)
+      sluice_prefetch_write(UnsafeRawPointer(slot) + 64)
+    }
+    let misses = batch.misses
+    var missCount = 0
+    for i in 0..<count {
+      let flow = flows[i]
+      if !slab.matches(slots + Int(flow), index: flow, keys + i) {
+        misses[missCount] = Int32(truncatingIfNeeded: i)
+        missCount &+= 1
+      }
+    }
+    let looked = sluice_cycles()
+    counters.add(.lookup, looked &- parsed)
+
+    // Classify what the cache did not know.
+    var unknown = 0
+    if missCount > 0 {
+      for m in 0..<missCount {
+        let i = Int(misses[m])
+        let flow = table.find(keys + i, lines: layouts[i].lines)
+        flows[i] = flow
+        if flow != 0 { cache.insert(hashes[i], flow) } else { unknown &+= 1 }
+      }
+      counters.add(.classifierHits, UInt64(missCount &- unknown))
+      counters.add(.misses, UInt64(unknown))
+    }
+    counters.add(.exactHits, UInt64(count &- missCount))
+    let classified = sluice_cycles()
+    counters.add(.classify, classified &- looked)
+
+    // Execute.
+    for i in 0..<count {
+      let flow = flows[i]
+      let frame = frames[i]
+      if flow == 0 {
+        upcall(frame, layouts[i], keys + i, port: port)
+        continue
+      }
+      let slot = slots + Int(flow)
+      countUse(slot, bytes: UInt64(frame.length), now: started)
+      switch slot.pointee.kind {
+      case .output: enqueue(frame, to: Int(slot.pointee.output))
+      case .drop: drop(frame, port: port, .flowDrops)
+      case .program:
+        if let program = slot.pointee.program { run(program, frame, layouts[i], port: port) }
+      }
+    }
+    counters.add(.packets, UInt64(received))
+    counters.add(.batches, 1)
+    counters.add(.execute, sluice_cycles() &- classified)
+  }
+
+  @inline(__always)
+  private func countUse(_ slot: UnsafeMutablePointer<FlowSlot>, bytes: UInt64, now: UInt64) {
+    let words = UnsafeMutableRawPointer(slot).assumingMemoryBound(to: UInt64.self)
+    sluice_count_u64(words + 8, 1)
+    sluice_count_u64(words + 9, bytes)
+    sluice_store_relaxed_u64(words + 10, now)
+  }
+
+  /// Puts a frame on the waiting list of a port.
+  @inline(__always)
+  func enqueue(_ frame: FrameDescriptor, to port: Int) {
+    let entry = ports + port
+    guard frame.length <= entry.pointee.maxFrame else { return refuse(frame, to: port) }
+    let waiting = entry.pointee.waitingCount
+    entry.pointee.waiting[waiting] = frame
+    entry.pointee.waitingCount = waiting &+ 1
+    if waiting == 0 {
+      dirty[dirtyCount] = UInt16(truncatingIfNeeded: port)
+      dirtyCount &+= 1
+    }
+    if waiting &+ 1 == Self.waitingCapacity { flush(port) }
+  }
+
+  @inline(never)
+  private func refuse(_ frame: FrameDescriptor, to port: Int) {
+    drop(frame, port: port, ports[port].transmitter == nil ? .portGone : .tooBig)
+  }
+
+  /// Hands all waiting frames to their queues.
+  @inline(__always)
+  func flushTransmits() {
+    guard dirtyCount > 0 else { return }
+    let began = sluice_cycles()
+    for i in 0..<dirtyCount { flush(Int(dirty[i])) }
+    dirtyCount = 0
+    counters.add(.transmit, sluice_cycles() &- began)
+  }
+
+  @inline(never)
+  private func flush(_ port: Int) {
+    let entry = ports + port
+    let count = entry.pointee.waitingCount
+    guard count > 0 else { return }
+    let waiting = entry.pointee.waiting
+    entry.pointee.waitingCount = 0
+    guard let queue = entry.pointee.transmitter else {
+      for i in 0..<count { drop(waiting[i], port: port, .portGone) }
+      return
+    }
+    // The queue may give frames back while it sends, so their lengths are read first.
+    var bytes: UInt64 = 0
+    for i in 0..<count { bytes &+= UInt64(waiting[i].length) }
+    let sent = queue._withUnsafeGuaranteedRef { $0.transmit(waiting, count: count, memory: memory) }
+    for i in sent..<count {
+      bytes &-= UInt64(waiting[i].length)
+      drop(waiting[i], port: port, .transmitFull)
+    }
+    counters.add(port: port, .sentPackets, UInt64(sent))
+    counters.add(port: port, .sentBytes, bytes)
+  }
+
+  /// Counts a drop and gives the frame back.
+  @inline(__always)
+  func drop(_ frame: FrameDescriptor, port: Int, _ reason: DropReason) {
+    counters.drop(port: port, reason)
+    memory.release(frame.address)
+  }
+
+  @inline(never)
+  private func dropMalformed(_ frame: FrameDescriptor, port: Int, _ problem: UInt8) {
+    drop(frame, port: port, DropReason(rawValue: problem) ?? .ethernetTruncated)
+  }
+
+  @inline(__always)
+  private func completeChecksum(
+    _ bytes: FrameBytes, _ length: UInt32, _ layout: FrameLayout, _ key: UnsafePointer<FlowKey>
+  ) {
+    let word = key.pointee.line0.w4
+    let proto = UInt8(truncatingIfNeeded: word >> 8)
+    let fragment = UInt8(truncatingIfNeeded: word >> 24)
+    Checksum.completeIfPartial(bytes, length: Int(length), layout, proto: proto, isFragment: fragment != 0)
+  }
+
+  /// Sends a packet that no flow matched to the pipeline.
+  @inline(never)
+  private func upcall(_ frame: FrameDescriptor, _ layout: FrameLayout, _ key: UnsafePointer<FlowKey>, port: Int) {
+    guard ports[port].pendingUpcalls < Int32(configuration.upcallBudget) else {
+      return drop(frame, port: port, .upcallBudget)
+    }
+    var record = Upcall(
+      key: key.pointee, frame: frame, layout: layout, cookie: 0, port: PortIndex(truncatingIfNeeded: port), kind: .miss,
+      maxLength: 0)
+    if layout.lines & 2 == 0 { record.key.line1 = FlowLine() }
+    guard upcalls.push(record) else { return drop(frame, port: port, .upcallRingFull) }
+    ports[port].pendingUpcalls += 1
+    ringPipeline()
+  }
+
+  // MARK: - Programs
+
+  /// Runs a program on a frame, which it consumes.
+  @inline(never)
+  func run(_ program: UnsafePointer<ActionProgram>, _ frame: FrameDescriptor, _ layout: FrameLayout, port: Int) {
+    var active = ActiveFrame(
+      bytes: memory.bytes(at: frame.address), length: Int(frame.length), layout: layout,
+      room: memory.roomBefore(frame.address))
+    let ops = program.pointee.ops
+    let count = program.pointee.count
+    var descriptor = frame
+    for i in 0..<count {
+      let op = ops + i
+      var outcome = ActiveFrame.Outcome.done
+      switch op.pointee.code {
+      case .output:
+        // The last action may have the frame itself; earlier outputs get copies.
+        if i == count - 1 { return enqueue(descriptor, to: Int(op.pointee.argument)) }
+        if let copy = copy(descriptor, port: port) { enqueue(copy, to: Int(op.pointee.argument)) }
+      case .setField:
+        if let field = FlowField(rawValue: op.pointee.field) {
+          outcome = active.set(field, value: op.pointee.value, mask: op.pointee.mask)
+        }
+      case .pushVLAN: outcome = active.pushVLAN(tpid: op.pointee.argument)
+      case .popVLAN: outcome = active.popVLAN()
+      case .decrementTTL: outcome = active.decrementTTL()
+      case .controller: sendToController(descriptor, op, port: port)
+      }
+      switch outcome {
+      case .done: break
+      case .failed: return drop(descriptor, port: port, .actionFailed)
+      case .ttlExpired: return drop(descriptor, port: port, .ttlExpired)
+      }
+      descriptor.address = UInt64(active.bytes - memory.base)
+      descriptor.length = UInt32(active.length)
+    }
+    // A program that does not end in an output has already sent its copies.
+    memory.release(descriptor.address)
+  }
+
+  /// A copy of a frame, with room in front for tags.
+  private func copy(_ frame: FrameDescriptor, port: Int) -> FrameDescriptor? {
+    guard let chunk = memory.allocate() else {
+      counters.drop(port: port, .noFreeFrame)
+      return nil
+    }
+    let address = chunk &+ UInt64(FrameMemory.headroom)
+    memory.bytes(at: address).update(from: memory.bytes(at: frame.address), count: Int(frame.length))
+    return FrameDescriptor(address: address, length: frame.length)
+  }
+
+  private func sendToController(_ frame: FrameDescriptor, _ op: UnsafePointer<ActionOp>, port: Int) {
+    guard ports[port].pendingUpcalls < Int32(configuration.upcallBudget) else {
+      counters.drop(port: port, .upcallBudget)
+      return
+    }
+    guard let copy = copy(frame, port: port) else { return }
+    let record = Upcall(
+      key: FlowKey(), frame: copy, layout: FrameLayout(), cookie: UInt64(truncatingIfNeeded: op.pointee.value),
+      port: PortIndex(truncatingIfNeeded: port), kind: .controller, maxLength: op.pointee.argument)
+    guard upcalls.push(record) else { return drop(copy, port: port, .upcallRingFull) }
+    ports[port].pendingUpcalls += 1
+    ringPipeline()
+  }
+}
