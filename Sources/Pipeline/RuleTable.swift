@@ -1,0 +1,123 @@
+// RuleTable.swift
+//
+// What: the rules of table 0 and the search for the one that a packet meets: tuple space search, one subtable per mask,
+//       visited in falling order of their highest priority.
+// Invariants: a match and a priority belong to at most one entry. `ordered` is in its order whenever a search begins.
+// Threads: confined to the pipeline thread.
+// Cost: a search visits subtables until the next one's highest priority is not above the best rule found. Adding or deleting a rule is
+//       O(1) hash operations; the order is repaired once, at the next search.
+
+import Dataplane
+
+/// The rules and the search among them.
+public final class RuleTable {
+  private var subtables: [FlowMask: RuleSubtable] = [:]
+  private var ordered: [RuleSubtable] = []
+  private var isOrdered = true
+  private var nextID: UInt64 = 1
+  private var nextSequence: UInt64 = 0
+
+  public init() {}
+
+  /// Rules in the table.
+  public private(set) var count = 0
+
+  /// Different masks among the rules: subtables.
+  public var maskCount: Int { subtables.count }
+
+  /// Adds a rule, in the place of one with the same match and priority if there is one.
+  ///
+  /// - Returns: the new entry, its counters at zero, and the entry it replaced.
+  @discardableResult
+  public func add(_ rule: Rule, nowNanoseconds: UInt64 = 0) -> (entry: RuleEntry, replaced: RuleEntry?) {
+    let subtable: RuleSubtable
+    if let existing = subtables[rule.match.mask] {
+      subtable = existing
+    } else {
+      subtable = RuleSubtable(mask: rule.match.mask, sequence: nextSequence)
+      nextSequence += 1
+      subtables[rule.match.mask] = subtable
+      ordered.append(subtable)
+      isOrdered = false
+    }
+    let replaced = subtable.find(rule.match.key, priority: rule.priority)
+    if let replaced { remove(replaced, from: subtable) }
+    let entry = RuleEntry(id: nextID, rule: rule, createdNanoseconds: nowNanoseconds)
+    nextID += 1
+    if subtable.count == 0 || rule.priority > subtable.highestPriority { isOrdered = false }
+    subtable.insert(entry)
+    count += 1
+    return (entry, replaced)
+  }
+
+  /// Removes one entry; does nothing when it was removed or replaced before.
+  public func remove(_ entry: RuleEntry) {
+    guard entry.isInstalled, let subtable = subtables[entry.rule.match.mask] else { return }
+    remove(entry, from: subtable)
+    dropIfEmpty(subtable)
+  }
+
+  /// Removes the entries that a filter selects, and returns them.
+  public func remove(_ filter: RuleFilter) -> [RuleEntry] {
+    let selected = entries(filter)
+    for entry in selected { remove(entry) }
+    return selected
+  }
+
+  /// The entries that a filter selects, in falling priority; the one added first comes first among equals.
+  public func entries(_ filter: RuleFilter = .all) -> [RuleEntry] {
+    var selected: [RuleEntry] = []
+    if filter.isStrict {
+      if let entry = subtables[filter.match.mask]?.find(filter.match.key, priority: filter.priority),
+        filter.selects(entry.rule)
+      {
+        selected.append(entry)
+      }
+      return selected
+    }
+    for subtable in subtables.values where subtable.mask.contains(filter.match.mask) {
+      subtable.forEach { entry in
+        if filter.selects(entry.rule) { selected.append(entry) }
+      }
+    }
+    selected.sort { ($1.rule.priority, $0.id) < ($0.rule.priority, $1.id) }
+    return selected
+  }
+
+  /// Finds the rule that a packet meets.
+  ///
+  /// - Parameter looked: gains every bit that the answer depends on: any packet that agrees with `key` in these bits
+  ///   meets the same rule.
+  /// - Returns: the matching rule of highest priority, or nil when no rule matches.
+  public func lookup(_ key: FlowKey, looked: inout FlowMask) -> RuleEntry? {
+    if !isOrdered { order() }
+    var best: RuleEntry?
+    for subtable in ordered {
+      if let best, best.rule.priority >= subtable.highestPriority { break }
+      guard let found = subtable.lookup(key, looked: &looked) else { continue }
+      if best.map({ found.rule.priority > $0.rule.priority }) ?? true { best = found }
+    }
+    return best
+  }
+
+  private func remove(_ entry: RuleEntry, from subtable: RuleSubtable) {
+    let before = subtable.highestPriority
+    subtable.remove(entry)
+    entry.isInstalled = false
+    count -= 1
+    if subtable.highestPriority != before { isOrdered = false }
+  }
+
+  private func dropIfEmpty(_ subtable: RuleSubtable) {
+    guard subtable.count == 0 else { return }
+    subtables[subtable.mask] = nil
+    // Its place in `ordered` goes at the next search, so that deleting many rules does not shift the array for each.
+    isOrdered = false
+  }
+
+  private func order() {
+    ordered.removeAll { $0.count == 0 }
+    ordered.sort { ($1.highestPriority, $0.sequence) < ($0.highestPriority, $1.sequence) }
+    isOrdered = true
+  }
+}
