@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# run.sh [SECTION...]: everything that `make test` runs, in sections, each with its time. Without arguments: all of them.
+#
+# Sections: debug unit address thread release features fuzz integration demo
+# With CI=true a test that was skipped is a failure: on the machines of the CI everything can run.
+# The release programs are built once and used by the integration tests and the demo; the sanitizers run on the part of the
+# package that links no gRPC, because building gRPC again for each would take longer than all tests together.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+Packaging/deps.sh build test
+. Packaging/toolchain.sh
+
+: "${FUZZ_RUNS:=200000}"
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+results=()
+failed=0
+
+# Swift Testing says "Test name() skipped", XCTest says "Test Case '...' skipped".
+refuse_skips() {
+  if [ "${CI:-}" = true ] && grep -E "^[^ ]* ?(Test|Suite) .* skipped|: skipped" "$1"; then
+    echo "CI: the tests above were skipped; on this machine they must run" >&2
+    return 1
+  fi
+}
+
+unit_tests() { # LOG ARGUMENTS...: swift test, its output kept to look for skips
+  local log=$1
+  shift
+  swift test "$@" 2>&1 | tee "$log" && refuse_skips "$log"
+}
+
+debug() { as_owner swift build --build-tests; }
+unit() { unit_tests "$logs/unit" --skip-build; }
+
+address() {
+  SLUICE_DATAPLANE_ONLY=1 ASAN_OPTIONS=halt_on_error=1:detect_stack_use_after_return=1 \
+    unit_tests "$logs/address" --sanitize=address --scratch-path .build/asan
+}
+
+thread() {
+  SLUICE_DATAPLANE_ONLY=1 TSAN_OPTIONS=halt_on_error=1 \
+    unit_tests "$logs/thread" --sanitize=thread --scratch-path .build/tsan
+}
+
+release() { as_owner swift build -c release --static-swift-stdlib; }
+features() { python3 Packaging/features.py --check; }
+fuzz() { Tests/Fuzz/run.sh --runs "$FUZZ_RUNS"; }
+
+integration() {
+  if ! .venv/bin/python -c 'import pytest, grpc, grpc_tools, scapy, pytest_timeout' 2>/dev/null; then
+    python3 -m venv --clear .venv
+    .venv/bin/pip install --quiet -r Tests/Integration/requirements.txt
+  fi
+  .venv/bin/python -m pytest Tests/Integration -q -rs --durations=5 2>&1 | tee "$logs/integration"
+  if [ "${CI:-}" = true ] && grep -qE "^SKIPPED|[0-9]+ skipped" "$logs/integration"; then
+    echo "CI: the tests above were skipped; on this machine they must run" >&2
+    return 1
+  fi
+}
+
+demo() { demo/demo.sh; }
+
+# Runs one section and keeps its result. It is a subshell of its own with errexit, because bash ignores errexit inside a
+# condition.
+section() {
+  local name=$1 started=$SECONDS rc
+  printf '\n=== %s\n' "$name"
+  set +e
+  (
+    set -e
+    "$name"
+  )
+  rc=$?
+  set -e
+  local outcome=ok
+  [ $rc = 0 ] || { outcome=FAILED; failed=1; }
+  results+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
+  printf '=== %s\n' "${results[-1]}"
+  # Without its build a section's tests would only repeat the compiler's errors.
+  if [ $rc != 0 ] && [[ $name == debug || $name == release ]]; then summary; fi
+}
+
+summary() {
+  printf '\n=== summary\n'
+  printf '%s\n' "${results[@]}"
+  exit $failed
+}
+
+if [ "$(id -u)" != 0 ]; then
+  echo "run.sh: the tests make network namespaces and load XDP programs; run them as root: sudo make test" >&2
+  exit 1
+fi
+
+for name in ${@:-debug unit address thread release features fuzz integration demo}; do
+  declare -F "$name" >/dev/null || { echo "run.sh: $name: no such section" >&2; exit 2; }
+  section "$name"
+done
+summary
