@@ -136,6 +136,17 @@ extension FlowSlab {
     if usesLine1 { line1[Int(index)] = key.line1 & mask.bits.line1 }
   }
 
+  /// The masked key of a live flow.
+  public func key(of index: UInt32) -> FlowKey {
+    var key = FlowKey()
+    key.line0 = slots[Int(index)].key
+    if slots[Int(index)].usesLine1 { key.line1 = line1[Int(index)] }
+    return key
+  }
+
+  /// The mask in a place.
+  public func mask(_ index: UInt16) -> FlowMask { masks[Int(index)] }
+
   /// Writes a mask into a free place. Called by the pipeline thread before it tells the worker.
   public func setMask(_ index: UInt16, _ mask: FlowMask) { masks[Int(index)] = mask }
 

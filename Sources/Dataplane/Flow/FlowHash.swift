@@ -37,6 +37,11 @@ public struct HashSecrets: BitwiseCopyable, Sendable {
     return (a ^ b) &+ (c ^ d)
   }
 
+  /// The hash under which workers file a flow: of the masked bits of its key, over the lines that its mask uses.
+  public func flowHash(_ key: FlowKey, _ mask: FlowMask) -> UInt64 {
+    withUnsafePointer(to: key) { key in withUnsafePointer(to: mask) { hash(key, $0, lines: $0.pointee.lines) } }
+  }
+
   /// Hashes the masked bits of a key, over the lines named by `lines`.
   @inline(__always)
   func hash(_ key: UnsafePointer<FlowKey>, _ mask: UnsafePointer<FlowMask>, lines: UInt8) -> UInt64 {

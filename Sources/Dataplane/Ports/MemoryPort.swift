@@ -45,7 +45,7 @@ public final class Trace: @unchecked Sendable {
 }
 
 /// Receives a trace in an endless loop.
-public final class ReplayQueue: PortQueue {
+public final class ReplayQueue: PortQueue, @unchecked Sendable {
   private let trace: Trace
   private var next: Int
   private var stagger: UInt64 = 0
@@ -95,7 +95,7 @@ public final class ReplayQueue: PortQueue {
 }
 
 /// Drops what it is sent.
-public final class NullQueue: PortQueue {
+public final class NullQueue: PortQueue, @unchecked Sendable {
   public override func transmit(
     _ frames: UnsafePointer<FrameDescriptor>, count: Int, memory: FrameMemory
   ) -> Int {

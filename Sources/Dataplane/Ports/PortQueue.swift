@@ -9,7 +9,9 @@
 // Cost: a virtual call per batch, never per packet.
 
 /// One queue pair of a port. Drivers subclass this.
-open class PortQueue {
+///
+/// @unchecked Sendable: see "Threads"; ownership passes through the worker's mailbox.
+open class PortQueue: @unchecked Sendable {
   public init() {}
 
   /// Receives up to `limit` frames into `frames` and returns how many. Refills its own receive buffers from `memory` first.

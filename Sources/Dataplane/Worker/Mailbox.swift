@@ -20,7 +20,7 @@ enum CommandCode: UInt8 {
   case detachPort
   /// Change the longest frame that goes out of a port.
   case setMaxFrame
-  /// A miss is resolved: run a program on the frame (nil: drop it).
+  /// A miss is resolved: treat the frame as the flow in `slot` says; without a slot run the program (nil: drop the frame).
   case resume
   /// The pipeline is done with a frame that it only looked at.
   case releaseFrame

@@ -338,7 +338,9 @@ public final class Worker: @unchecked Sendable {
       case .detachPort: detach(Int(command.pointee.port))
       case .setMaxFrame: ports[Int(command.pointee.port)].maxFrame = command.pointee.slot
       case .resume: resume(command.pointee)
-      case .releaseFrame: memory.release(command.pointee.frame.address)
+      case .releaseFrame:
+        ports[Int(command.pointee.port)].pendingUpcalls -= 1
+        memory.release(command.pointee.frame.address)
       case .stop: running = false
       }
       mailbox.consume()
@@ -382,16 +384,21 @@ public final class Worker: @unchecked Sendable {
     receiverCount = 0
   }
 
-  /// Runs the pipeline's answer to a miss.
+  /// Carries out the pipeline's answer to a miss.
   private func resume(_ command: WorkerCommand) {
     let port = Int(command.port)
-    ports[port].pendingUpcalls -= 1
-    guard let program = command.program else { return drop(command.frame, port: port, .pipelineDrops) }
     let frame = command.frame
+    ports[port].pendingUpcalls -= 1
     let layout = parse(
       memory.bytes(at: frame.address), length: Int(frame.length), inPortBigEndian: ports[port].numberBigEndian,
       into: batch.keys)
-    run(program, frame, layout, port: port)
+    if command.slot != 0 {
+      execute(command.slot, frame, layout, port: port, now: sluice_cycles())
+    } else if let program = command.program {
+      run(program, frame, layout, port: port)
+    } else {
+      drop(frame, port: port, .pipelineDrops)
+    }
   }
 
   // MARK: - Control (pipeline thread)
@@ -420,6 +427,64 @@ public final class Worker: @unchecked Sendable {
     post(WorkerCommand(code: .stop))
     pthread_join(thread, nil)
     self.thread = nil
+  }
+
+  // Each of these is one command; see CommandCode for what it does.
+
+  public func installFlow(_ slot: UInt32) { post(WorkerCommand(code: .installFlow, slot: slot)) }
+
+  public func removeFlow(_ slot: UInt32) { post(WorkerCommand(code: .removeFlow, slot: slot)) }
+
+  /// The queue must stay alive until a fence after `detachPort`.
+  public func attachReceiver(_ queue: PortQueue, port: PortIndex, number: UInt32) {
+    post(WorkerCommand(code: .attachReceiver, port: port, number: number, queue: Self.opaque(queue)))
+  }
+
+  /// The queue must stay alive until a fence after `detachPort`.
+  /// - Parameter maxFrame: the longest frame that may leave, in bytes without FCS.
+  public func attachTransmitter(_ queue: PortQueue, port: PortIndex, number: UInt32, maxFrame: UInt32) {
+    post(
+      WorkerCommand(
+        code: .attachTransmitter, port: port, slot: maxFrame, number: number, queue: Self.opaque(queue)))
+  }
+
+  public func setMaxFrame(_ maxFrame: UInt32, port: PortIndex) {
+    post(WorkerCommand(code: .setMaxFrame, port: port, slot: maxFrame))
+  }
+
+  public func detachPort(_ port: PortIndex) { post(WorkerCommand(code: .detachPort, port: port)) }
+
+  /// Answers a miss by a flow that has been installed.
+  public func resume(_ upcall: Upcall, slot: UInt32) {
+    post(WorkerCommand(code: .resume, port: upcall.port, slot: slot, frame: upcall.frame))
+  }
+
+  /// Answers a miss without a flow: runs a program, or drops the frame.
+  public func resume(_ upcall: Upcall, program: UnsafePointer<ActionProgram>?) {
+    post(WorkerCommand(code: .resume, port: upcall.port, frame: upcall.frame, program: program))
+  }
+
+  /// Gives back the frame of a `controller` upcall.
+  public func releaseFrame(_ upcall: Upcall) {
+    post(WorkerCommand(code: .releaseFrame, port: upcall.port, frame: upcall.frame))
+  }
+
+  private static func opaque(_ queue: PortQueue) -> UInt { UInt(bitPattern: Unmanaged.passUnretained(queue).toOpaque()) }
+
+  /// A queue by which this worker can send to a port that `owner` polls. Both workers must have been linked by `link`.
+  public func linkQueue(to owner: Worker, port: PortIndex) -> PortQueue? {
+    guard let link = outgoing[owner.id] else { return nil }
+    return LinkQueue(link: link, port: port)
+  }
+
+  /// Joins workers by links, each pair in both directions. Before any of them starts.
+  public static func link(_ workers: [Worker]) {
+    for sender in workers {
+      sender.outgoing = workers.map { $0 === sender ? nil : WorkerLink(receiverDoorbell: $0.doorbell) }
+      for receiver in workers {
+        if let link = sender.outgoing[receiver.id] { receiver.incoming.append(link) }
+      }
+    }
   }
 
   func post(_ command: WorkerCommand) {

@@ -99,18 +99,24 @@ extension Worker {
         upcall(frame, layouts[i], keys + i, port: port)
         continue
       }
-      let slot = slots + Int(flow)
-      countUse(slot, bytes: UInt64(frame.length), now: started)
-      switch slot.pointee.kind {
-      case .output: enqueue(frame, to: Int(slot.pointee.output))
-      case .drop: drop(frame, port: port, .flowDrops)
-      case .program:
-        if let program = slot.pointee.program { run(program, frame, layouts[i], port: port) }
-      }
+      execute(flow, frame, layouts[i], port: port, now: started)
     }
     counters.add(.packets, UInt64(received))
     counters.add(.batches, 1)
     counters.add(.execute, sluice_cycles() &- classified)
+  }
+
+  /// Does with a frame what a flow says, and counts it.
+  @inline(__always)
+  func execute(_ flow: UInt32, _ frame: FrameDescriptor, _ layout: FrameLayout, port: Int, now: UInt64) {
+    let slot = slab.slots + Int(flow)
+    countUse(slot, bytes: UInt64(frame.length), now: now)
+    switch slot.pointee.kind {
+    case .output: enqueue(frame, to: Int(slot.pointee.output))
+    case .drop: drop(frame, port: port, .flowDrops)
+    case .program:
+      if let program = slot.pointee.program { run(program, frame, layout, port: port) }
+    }
   }
 
   @inline(__always)

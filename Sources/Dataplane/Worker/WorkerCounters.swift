@@ -140,7 +140,7 @@ extension WorkerCounters {
   }
 
   /// Forgets a port's counts. Only while no worker uses the port.
-  func clear(port: PortIndex) {
+  public func clear(port: PortIndex) {
     for column in 0..<Self.portRow { sluice_store_relaxed_u64(row(Int(port)) + column, 0) }
   }
 }

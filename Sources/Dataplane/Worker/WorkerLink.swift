@@ -36,7 +36,7 @@ final class WorkerLink: @unchecked Sendable {
 }
 
 /// The transmit side of a port that another worker owns.
-public final class LinkQueue: PortQueue {
+public final class LinkQueue: PortQueue, @unchecked Sendable {
   private let link: WorkerLink
   private let port: PortIndex
 

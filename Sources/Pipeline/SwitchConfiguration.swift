@@ -1,0 +1,27 @@
+// SwitchConfiguration.swift
+//
+// What: what a switch is made of and how long it remembers.
+
+import Dataplane
+
+/// How to build a Switch.
+public struct SwitchConfiguration: Sendable {
+  /// One element per worker.
+  public var workers: [WorkerConfiguration]
+  /// A flow that no packet used for so long is forgotten.
+  public var flowIdleSeconds: Double
+  /// A station not seen for so long is forgotten.
+  public var macAgingSeconds: Double
+  /// Stations to remember.
+  public var macCapacity: Int
+
+  public init(
+    workers: [WorkerConfiguration] = [WorkerConfiguration()], flowIdleSeconds: Double = 10,
+    macAgingSeconds: Double = Double(MACTable.defaultAgingSeconds), macCapacity: Int = MACTable.defaultCapacity
+  ) {
+    self.workers = workers
+    self.flowIdleSeconds = flowIdleSeconds
+    self.macAgingSeconds = macAgingSeconds
+    self.macCapacity = macCapacity
+  }
+}

@@ -1,0 +1,206 @@
+// SwitchPorts.swift
+//
+// What: adding, removing and changing ports, and their counters.
+// Invariants: a port's queues are attached to workers before it can be sent to, and detached, fenced and drained before its index is
+//             used again. Queue objects live until after that fence.
+
+import CSluice
+import Dataplane
+
+/// A queue and the worker that polls it.
+public struct WorkerQueue: Sendable {
+  public var worker: Int
+  public var queue: PortQueue
+
+  public init(worker: Int, queue: PortQueue) {
+    self.worker = worker
+    self.queue = queue
+  }
+}
+
+/// What the pipeline thread keeps of a port.
+struct PortRecord {
+  var port: SwitchPort
+  var queues: [WorkerQueue]
+  /// Queues by which the other workers send here.
+  var links: [PortQueue]
+  var maxFrame: UInt32
+}
+
+/// Why a port cannot be added.
+public enum SwitchPortError: Error, Equatable, CustomStringConvertible {
+  case set(PortSetError)
+  case noNumberFree
+  case tooManyPorts(limit: Int)
+  case noQueues(String)
+  case noSuchWorker(Int, workers: Int)
+  case noSuchPort(UInt32)
+
+  public var description: String {
+    switch self {
+    case .set(let error): "\(error)"
+    case .noNumberFree: "every port number from 1 to \(ReservedPort.largestOrdinary) is taken"
+    case .tooManyPorts(let limit): "there are \(limit) ports already, which is the limit"
+    case .noQueues(let name): "port \(name) has no queue"
+    case .noSuchWorker(let worker, let workers): "worker \(worker): there are workers 0 to \(workers - 1)"
+    case .noSuchPort(let number): "there is no port \(number)"
+    }
+  }
+}
+
+extension SwitchCore {
+  func record(at index: PortIndex) -> PortRecord? {
+    Int(index) < portRecords.count ? portRecords[Int(index)] : nil
+  }
+
+  /// Adds a port and starts to receive from it.
+  ///
+  /// - Parameters:
+  ///   - number: the OpenFlow number, or nil for the lowest free one.
+  ///   - queues: at least one; a worker that has several sends by the first.
+  ///   - maxFrame: the longest frame that may leave by the port, in bytes without FCS.
+  /// - Throws: `SwitchPortError`; nothing has changed then.
+  public func addPort(
+    name: String, number wanted: UInt32? = nil, queues: [WorkerQueue], maxFrame: UInt32, isUp: Bool = true,
+    noFlood: Bool = false
+  ) throws(SwitchPortError) -> SwitchPort {
+    guard !queues.isEmpty else { throw .noQueues(name) }
+    if let bad = queues.first(where: { !workers.indices.contains($0.worker) }) {
+      throw .noSuchWorker(bad.worker, workers: workers.count)
+    }
+    guard let number = wanted ?? ports.lowestFreeNumber else { throw .noNumberFree }
+    let free = portRecords.firstIndex { $0 == nil } ?? portRecords.count
+    guard free < WorkerCounters.portCapacity else { throw .tooManyPorts(limit: WorkerCounters.portCapacity) }
+    let port = SwitchPort(number: number, index: PortIndex(free), name: name, isUp: isUp, noFlood: noFlood)
+    do { try ports.insert(port) } catch { throw .set(error) }
+    if free == portRecords.count { portRecords.append(nil) }
+    for worker in workers { worker.counters.clear(port: port.index) }
+    reportedDrops[port.index] = nil
+    portRecords[free] = attach(port, queues: queues, maxFrame: maxFrame)
+    portsChanged()
+    events.publish(.portAdded(port))
+    return port
+  }
+
+  /// Removes a port: flows that use it go first, then its queues are closed.
+  public func removePort(_ number: UInt32) throws(SwitchPortError) {
+    guard let port = ports.remove(number), let record = record(at: port.index) else { throw .noSuchPort(number) }
+    removeFlows(inPort: number)
+    portsChanged()
+    for station in macs.flush(port: number) { stationChanged(station) }
+    settle()
+    portRecords[Int(port.index)] = nil
+    detach(record)
+    events.publish(.portRemoved(port))
+  }
+
+  /// Gives a port other queues, as after a reset of its device. The number, the flows and the counters stay.
+  public func replaceQueues(of number: UInt32, with queues: [WorkerQueue]) throws(SwitchPortError) {
+    guard let port = ports[number], let record = record(at: port.index) else { throw .noSuchPort(number) }
+    if let bad = queues.first(where: { !workers.indices.contains($0.worker) }) {
+      throw .noSuchWorker(bad.worker, workers: workers.count)
+    }
+    detach(record)
+    portRecords[Int(port.index)] = attach(port, queues: queues, maxFrame: record.maxFrame)
+    for worker in workers { worker.fence() }
+  }
+
+  /// Says whether a port can be sent to. A port that went down forgets its stations.
+  public func setPort(_ number: UInt32, isUp: Bool) throws(SwitchPortError) {
+    guard let port = ports[number] else { throw .noSuchPort(number) }
+    guard port.isUp != isUp else { return }
+    ports.setUp(number, isUp)
+    portRecords[Int(port.index)]?.port.isUp = isUp
+    portsChanged()
+    if !isUp {
+      for station in macs.flush(port: number) { stationChanged(station) }
+      settle()
+    }
+    if let changed = ports[number] { events.publish(.portChanged(changed)) }
+  }
+
+  /// Changes the longest frame that may leave by a port.
+  public func setPort(_ number: UInt32, maxFrame: UInt32) throws(SwitchPortError) {
+    guard let port = ports[number] else { throw .noSuchPort(number) }
+    portRecords[Int(port.index)]?.maxFrame = maxFrame
+    for worker in workers { worker.setMaxFrame(maxFrame, port: port.index) }
+  }
+
+  /// A port's counters, summed over workers.
+  public func counters(of number: UInt32) -> PortCounters {
+    var sum = PortCounters()
+    if let port = ports[number] {
+      for worker in workers { worker.counters.read(port: port.index, into: &sum) }
+    }
+    return sum
+  }
+
+  /// Forgets stations: of a port, of a VLAN, or all. Returns how many.
+  public func flushStations(port: UInt32? = nil, vlan: UInt16? = nil) -> Int {
+    let gone = macs.flush(port: port, vlan: vlan)
+    for station in gone { stationChanged(station) }
+    settle()
+    return gone.count
+  }
+
+  // MARK: - Pieces
+
+  private func attach(_ port: SwitchPort, queues: [WorkerQueue], maxFrame: UInt32) -> PortRecord {
+    var links: [PortQueue] = []
+    for (index, worker) in workers.enumerated() {
+      let own = queues.filter { $0.worker == index }
+      if let first = own.first {
+        worker.attachTransmitter(first.queue, port: port.index, number: port.number, maxFrame: maxFrame)
+      } else if let link = worker.linkQueue(to: workers[queues[0].worker], port: port.index) {
+        links.append(link)
+        worker.attachTransmitter(link, port: port.index, number: port.number, maxFrame: maxFrame)
+      }
+      for queue in own { worker.attachReceiver(queue.queue, port: port.index, number: port.number) }
+    }
+    return PortRecord(port: port, queues: queues, links: links, maxFrame: maxFrame)
+  }
+
+  /// Takes a port away from the workers. Its queues may be let go of when this returns.
+  private func detach(_ record: PortRecord) {
+    for worker in workers { worker.detachPort(record.port.index) }
+    for worker in workers { worker.fence() }
+    // Packets of this port that still wait for an answer get one now.
+    while serveUpcalls(limit: .max) > 0 {}
+    for worker in workers { worker.fence() }
+    withExtendedLifetime(record) {}
+  }
+
+  private func removeFlows(inPort number: UInt32) {
+    for (index, directory) in directories.enumerated() {
+      for slot in directory.liveSlots {
+        guard let record = directory[slot] else { continue }
+        if directory.match(of: slot, record).exactValue(of: .inPort) == UInt128(number) {
+          remove(FlowHandle(worker: index, slot: slot), .portRemoved)
+        }
+      }
+    }
+  }
+
+  /// The set of ports decides what floods do and whether an output goes anywhere.
+  private func portsChanged() {
+    revalidateAll()
+    settle()
+    for worker in workers { worker.fence() }
+  }
+
+  /// Tells watchers what was dropped since the last time.
+  func reportDrops() {
+    for record in portRecords {
+      guard let port = record?.port else { continue }
+      var sum = PortCounters()
+      for worker in workers { worker.counters.read(port: port.index, into: &sum) }
+      let before = reportedDrops[port.index]
+      reportedDrops[port.index] = sum.drops
+      // The first look after somebody began to watch only sets the mark.
+      guard let before else { continue }
+      for (reason, count) in sum.drops where count > before[reason, default: 0] {
+        events.publish(.dropped(port: port, reason: reason.name, packets: count - before[reason, default: 0]))
+      }
+    }
+  }
+}

@@ -1,0 +1,92 @@
+// SwitchRules.swift
+//
+// What: changing and listing rules. Each change returns only when no worker can execute a flow that it made stale.
+
+import CSluice
+import Dataplane
+
+/// What a change of rules did.
+public struct RuleChange: Sendable, Equatable {
+  public var added = 0
+  /// Rules with the same match and priority that gave way to a new one.
+  public var replaced = 0
+  public var removed = 0
+}
+
+/// A rule and its counters at one moment.
+public struct RuleSnapshot: Sendable {
+  public var id: UInt64
+  public var rule: Rule
+  public var packets: UInt64
+  public var bytes: UInt64
+  public var ageSeconds: Double
+  /// Seconds since the last packet; nil when there was none.
+  public var idleSeconds: Double?
+}
+
+extension SwitchCore {
+  /// From so many new rules on, looking at every flow once is cheaper than comparing each with each.
+  private static let overlapLimit = 64
+
+  /// Adds rules, all of them or, when a later step of the caller fails and it removes them again, none.
+  public func addRules(_ new: [Rule]) -> RuleChange {
+    creditAll()
+    var change = RuleChange()
+    let now = sluice_monotonic_nanoseconds()
+    var entries: [RuleEntry] = []
+    for rule in new {
+      let (entry, replaced) = rules.add(rule, nowNanoseconds: now)
+      if replaced != nil { change.replaced += 1 } else { change.added += 1 }
+      if new.count <= Self.overlapLimit { entries.append(entry) }
+    }
+    if new.count > Self.overlapLimit {
+      revalidateAll()
+    } else {
+      revalidate { match, record in
+        guard let rule = record.rule, rule.isInstalled else { return true }
+        return entries.contains { $0.rule.priority >= rule.rule.priority && $0.rule.match.overlaps(match) }
+      }
+    }
+    settle()
+    events.publish(.rulesChanged(added: change.added + change.replaced, removed: change.replaced))
+    return change
+  }
+
+  /// Removes the rules that a filter selects and returns them with their last counters.
+  public func deleteRules(_ filter: RuleFilter) -> [RuleSnapshot] {
+    let removed = rules.remove(filter)
+    revalidate { _, record in record.rule.map { !$0.isInstalled } ?? false }
+    settle()
+    if !removed.isEmpty { events.publish(.rulesChanged(added: 0, removed: removed.count)) }
+    return removed.map(snapshot)
+  }
+
+  /// The rules that a filter selects, in falling priority, with counters up to this moment.
+  public func ruleList(_ filter: RuleFilter = .all) -> [RuleSnapshot] {
+    creditAll()
+    return rules.entries(filter).map(snapshot)
+  }
+
+  /// What happens to a packet now. Changes nothing.
+  public func trace(_ key: FlowKey) -> Translation {
+    Translator.translate(key: key, ports: ports, rules: rules, macs: macs, explains: true)
+  }
+
+  /// Looks again at the flows that a change may concern.
+  private func revalidate(where concerns: (FlowMatch, FlowRecord) -> Bool) {
+    for (index, directory) in directories.enumerated() {
+      for slot in directory.liveSlots {
+        guard let record = directory[slot], concerns(directory.match(of: slot, record), record) else { continue }
+        revalidate(FlowHandle(worker: index, slot: slot))
+      }
+    }
+  }
+
+  private func snapshot(_ entry: RuleEntry) -> RuleSnapshot {
+    let now = sluice_monotonic_nanoseconds()
+    return RuleSnapshot(
+      id: entry.id, rule: entry.rule, packets: entry.packets, bytes: entry.bytes,
+      ageSeconds: Double(now - entry.createdNanoseconds) / 1e9,
+      idleSeconds: entry.usedNanoseconds == 0 ? nil : Double(now - min(now, entry.usedNanoseconds)) / 1e9)
+  }
+}
