@@ -1,0 +1,320 @@
+// StateStore.swift
+//
+// What of the agent's state survives it: ports, rules and deny prefixes that were asked for through the API. One SQLite file
+// through GRDB, in WAL mode with synchronous=FULL, so that what a reply acknowledged is on the disk before the reply.
+//
+// Order of a change (kept by the Agent module, stated here because it is why the store is written as it is):
+//   1. the request is checked; 2. the store commits it; 3. the switch or the kernel follows; 4. the reply.
+//   A crash after 2 leaves a change in the store that nobody was told about; the next start carries it out. When 3 fails,
+//   the change is taken back from the store (`undo`), and a crash before that is again carried out or refused by the next
+//   start, which reports it. At no line does the store forget what was acknowledged.
+//
+// Invariants: one process has the file (FileLock). A transaction is all or nothing. A damaged or foreign file is never written.
+// Threads: Sendable; every call runs on GRDB's one writer queue, so calls are in the order of their arrival.
+// Cost: a transaction is one fsync (0.1 ms to 10 ms by disk); 10,000 rules are one transaction of tens of milliseconds.
+
+import GRDB
+
+/// The durable state of one agent.
+public final class StateStore: Sendable {
+  public let path: String
+  private let queue: DatabaseQueue
+  private let lock: FileLock
+
+  /// Opens the store, making the file and its folder when they are missing, and brings its tables up to date.
+  ///
+  /// - Throws: `StoreError`; the file is unchanged when it is foreign, damaged, newer or in use.
+  public static func open(path: String) throws(StoreError) -> StateStore {
+    try StoreFile.makeFolder(of: path)
+    let lock = try FileLock(storePath: path)
+    let content = try StoreFile.inspect(path)
+    if case .foreign(let what) = content { throw .foreign(path: path, what: what) }
+    do {
+      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      try prepare(queue, path: path, isNew: content == .absent)
+      return StateStore(path: path, queue: queue, lock: lock)
+    } catch let error as StoreError {
+      throw error
+    } catch let error as DatabaseError where error.meansDamage {
+      throw .damaged(path: path, reason: error.words)
+    } catch {
+      throw .cannotOpen(path: path, reason: Self.words(error))
+    }
+  }
+
+  private init(path: String, queue: DatabaseQueue, lock: FileLock) {
+    self.path = path
+    self.queue = queue
+    self.lock = lock
+  }
+
+  /// Closes the file; calls after it fail.
+  public func close() {
+    // Closing can only fail while a statement runs, and the queue lets none run beside it.
+    try? queue.close()
+  }
+
+  private static var configuration: Configuration {
+    var configuration = Configuration()
+    configuration.label = "sluice.store"
+    // A person may look at the file with the sqlite3 shell; wait for them a little instead of failing.
+    configuration.busyMode = .timeout(5)
+    return configuration
+  }
+
+  private static func prepare(_ queue: DatabaseQueue, path: String, isNew: Bool) throws {
+    if isNew {
+      // Before WAL mode, so that the mark is in the file itself and a crash right after leaves no nameless database.
+      try queue.writeWithoutTransaction { database in
+        try database.execute(sql: "PRAGMA application_id = \(StoreFile.applicationID)")
+      }
+    }
+    try queue.writeWithoutTransaction { database in
+      let verdict = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
+      guard verdict == "ok" else { throw StoreError.damaged(path: path, reason: verdict) }
+      let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
+      guard mode == "wal" else {
+        throw StoreError.cannotOpen(path: path, reason: "its file system does not support SQLite's write-ahead log")
+      }
+      try database.execute(sql: "PRAGMA synchronous = FULL")
+    }
+    let migrator = StoreSchema.migrator
+    let known = Set(migrator.migrations)
+    let applied = try queue.read { try migrator.appliedIdentifiers($0) }
+    let unknown = applied.subtracting(known)
+    guard unknown.isEmpty else { throw StoreError.newer(path: path, migrations: unknown.sorted()) }
+    try migrator.migrate(queue)
+  }
+}
+
+// MARK: - Ports
+
+extension StateStore {
+  /// All ports, in the order of their numbers.
+  public func ports() async throws(StoreError) -> [StoredPort] {
+    try await read("ports") { [path] database in
+      try Row.fetchAll(database, sql: "SELECT \(StoredPort.columns) FROM port ORDER BY number")
+        .map { try StoredPort(row: $0, path: path) }
+    }
+  }
+
+  /// Adds a port, or replaces the one of its name.
+  ///
+  /// - Throws: `StoreError.cannotWrite`, also when its number is another port's.
+  public func putPort(_ port: StoredPort) async throws(StoreError) {
+    try await write("port \(port.name)") { database in
+      try database.execute(sql: "DELETE FROM port WHERE name = ?", arguments: [port.name])
+      try database.execute(
+        sql: "INSERT INTO port (\(StoredPort.columns)) VALUES (?, ?, ?, ?, ?, ?)", arguments: port.arguments)
+    }
+  }
+
+  /// Deletes a port; one that is not there is fine.
+  public func deletePort(named name: String) async throws(StoreError) {
+    try await write("port \(name)") { database in
+      try database.execute(sql: "DELETE FROM port WHERE name = ?", arguments: [name])
+    }
+  }
+
+  /// The numbers that were given to ports of the configuration file which do not say one, by name.
+  public func configuredPortNumbers() async throws(StoreError) -> [String: UInt32] {
+    try await read("port numbers") { database in
+      var numbers: [String: UInt32] = [:]
+      for row in try Row.fetchAll(database, sql: "SELECT name, number FROM configuredPort") {
+        let number: Int64 = row["number"]
+        numbers[row["name"]] = UInt32(truncatingIfNeeded: number)
+      }
+      return numbers
+    }
+  }
+
+  /// Replaces those numbers, so that a configured port has the same one after a restart.
+  public func setConfiguredPortNumbers(_ numbers: [String: UInt32]) async throws(StoreError) {
+    try await write("port numbers") { database in
+      try database.execute(sql: "DELETE FROM configuredPort")
+      for (name, number) in numbers {
+        try database.execute(
+          sql: "INSERT INTO configuredPort (name, number) VALUES (?, ?)", arguments: [name, Int64(number)])
+      }
+    }
+  }
+}
+
+// MARK: - Rules
+
+extension StateStore {
+  /// What a change of rules replaced, to take it back with `undo`.
+  public struct RuleUndo: Sendable {
+    var owner: String?
+    var written: [StoredRule.Identity]
+    var replaced: [StoredRule]
+  }
+
+  /// True once somebody changed rules through the API: from then on the store's rules are the rules, even when there are none.
+  public func rulesAreOperators() async throws(StoreError) -> Bool {
+    try await read("rules") { try Self.owner(in: $0) == "operator" }
+  }
+
+  /// All rules, in the order they were first added.
+  public func rules() async throws(StoreError) -> [StoredRule] {
+    try await read("rules") { [path] database in
+      try Row.fetchAll(database, sql: "SELECT \(StoredRule.columns) FROM rule ORDER BY id")
+        .map { try StoredRule(row: $0, path: path) }
+    }
+  }
+
+  /// Adds rules, or replaces actions and cookie of those that are there, in one transaction.
+  ///
+  /// Marks the rules as the operator's.
+  /// - Parameter alsoKeeping: the rules in force that the store does not hold yet (the configuration's), stored first when this
+  ///   is the first change through the API.
+  @discardableResult
+  public func putRules(_ rules: [StoredRule], alsoKeeping present: [StoredRule] = []) async throws(StoreError) -> RuleUndo {
+    try await write("\(rules.count) rules") { [path] database in
+      let owner = try Self.owner(in: database)
+      var undo = RuleUndo(owner: owner, written: [], replaced: [])
+      let all = owner == "operator" ? rules : present + rules
+      undo.written.reserveCapacity(all.count)
+      let find = try database.cachedStatement(
+        sql: "SELECT \(StoredRule.columns) FROM rule WHERE tableID = ? AND priority = ? AND match = ?")
+      let put = try database.cachedStatement(sql: Self.putRule)
+      var seen = Set<StoredRule.Identity>(minimumCapacity: all.count)
+      for rule in all {
+        if seen.insert(rule.identity).inserted {
+          undo.written.append(rule.identity)
+          if let row = try Row.fetchOne(find, arguments: rule.identity.arguments) {
+            undo.replaced.append(try StoredRule(row: row, path: path))
+          }
+        }
+        try put.execute(arguments: rule.arguments)
+      }
+      try Self.setOwner("operator", in: database)
+      return undo
+    }
+  }
+
+  /// Deletes rules in one transaction; those that are not there are passed over. Marks the rules as the operator's.
+  @discardableResult
+  public func deleteRules(
+    _ identities: [StoredRule.Identity], alsoKeeping present: [StoredRule] = []
+  ) async throws(StoreError) -> RuleUndo {
+    try await write("\(identities.count) rules") { [path] database in
+      let owner = try Self.owner(in: database)
+      var undo = RuleUndo(owner: owner, written: [], replaced: [])
+      if owner != "operator" {
+        let put = try database.cachedStatement(sql: Self.putRule)
+        for rule in present {
+          try put.execute(arguments: rule.arguments)
+          undo.written.append(rule.identity)
+        }
+      }
+      let find = try database.cachedStatement(
+        sql: "SELECT \(StoredRule.columns) FROM rule WHERE tableID = ? AND priority = ? AND match = ?")
+      let delete = try database.cachedStatement(sql: Self.deleteRule)
+      for identity in identities {
+        if owner == "operator", let row = try Row.fetchOne(find, arguments: identity.arguments) {
+          undo.replaced.append(try StoredRule(row: row, path: path))
+        }
+        try delete.execute(arguments: identity.arguments)
+      }
+      try Self.setOwner("operator", in: database)
+      return undo
+    }
+  }
+
+  /// Takes a change back, for when the switch refused what the store had already written.
+  public func undo(_ change: RuleUndo) async throws(StoreError) {
+    try await write("rules (taking a change back)") { database in
+      let delete = try database.cachedStatement(sql: Self.deleteRule)
+      for identity in change.written { try delete.execute(arguments: identity.arguments) }
+      let put = try database.cachedStatement(sql: Self.putRule)
+      for rule in change.replaced { try put.execute(arguments: rule.arguments) }
+      try Self.setOwner(change.owner, in: database)
+    }
+  }
+
+  private static let putRule = """
+    INSERT INTO rule (\(StoredRule.columns)) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (tableID, priority, match) DO UPDATE SET cookie = excluded.cookie, actions = excluded.actions
+    """
+  private static let deleteRule = "DELETE FROM rule WHERE tableID = ? AND priority = ? AND match = ?"
+
+  private static func owner(in database: Database) throws -> String? {
+    try String.fetchOne(database, sql: "SELECT value FROM meta WHERE key = ?", arguments: [StoreSchema.Meta.rulesOwner])
+  }
+
+  private static func setOwner(_ owner: String?, in database: Database) throws {
+    try database.execute(sql: "DELETE FROM meta WHERE key = ?", arguments: [StoreSchema.Meta.rulesOwner])
+    guard let owner else { return }
+    try database.execute(
+      sql: "INSERT INTO meta (key, value) VALUES (?, ?)", arguments: [StoreSchema.Meta.rulesOwner, owner])
+  }
+}
+
+extension StoredRule.Identity {
+  fileprivate var arguments: StatementArguments { [Int64(table), Int64(priority), match] }
+}
+
+// MARK: - Deny prefixes
+
+extension StateStore {
+  /// All deny prefixes in canonical text, sorted as text.
+  public func denyPrefixes() async throws(StoreError) -> [String] {
+    try await read("deny prefixes") { try String.fetchAll($0, sql: "SELECT prefix FROM denyPrefix ORDER BY prefix") }
+  }
+
+  /// Adds prefixes in one transaction; those that are there already are fine.
+  public func addDenyPrefixes(_ prefixes: [String]) async throws(StoreError) {
+    try await write("\(prefixes.count) deny prefixes") { database in
+      let put = try database.cachedStatement(sql: "INSERT OR IGNORE INTO denyPrefix (prefix) VALUES (?)")
+      for prefix in prefixes { try put.execute(arguments: [prefix]) }
+    }
+  }
+
+  /// Deletes prefixes in one transaction; those that are not there are passed over.
+  public func deleteDenyPrefixes(_ prefixes: [String]) async throws(StoreError) {
+    try await write("\(prefixes.count) deny prefixes") { database in
+      let delete = try database.cachedStatement(sql: "DELETE FROM denyPrefix WHERE prefix = ?")
+      for prefix in prefixes { try delete.execute(arguments: [prefix]) }
+    }
+  }
+}
+
+// MARK: - Access
+
+extension StateStore {
+  private func read<T: Sendable>(
+    _ what: String, _ body: @escaping @Sendable (Database) throws -> T
+  ) async throws(StoreError) -> T {
+    do {
+      return try await queue.read(body)
+    } catch let error as StoreError {
+      throw error
+    } catch {
+      throw .cannotRead(path: path, what: what, reason: Self.words(error))
+    }
+  }
+
+  private func write<T: Sendable>(
+    _ what: String, _ body: @escaping @Sendable (Database) throws -> T
+  ) async throws(StoreError) -> T {
+    do {
+      return try await queue.write(body)
+    } catch let error as StoreError {
+      throw error
+    } catch {
+      throw .cannotWrite(path: path, what: what, reason: Self.words(error))
+    }
+  }
+
+  private static func words(_ error: any Error) -> String {
+    (error as? DatabaseError)?.words ?? "\(error)"
+  }
+}
+
+extension DatabaseError {
+  /// SQLite's own words, without the statement that GRDB adds.
+  fileprivate var words: String { message ?? "SQLite error \(resultCode.rawValue)" }
+
+  fileprivate var meansDamage: Bool { resultCode == .SQLITE_CORRUPT || resultCode == .SQLITE_NOTADB }
+}

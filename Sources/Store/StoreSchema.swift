@@ -1,0 +1,52 @@
+// StoreSchema.swift
+//
+// The tables of the store, as a list of migrations. A migration that has shipped is never edited; a change is a new one.
+// Invariants: names sort in the order they run. A file with a migration that is not in this list is of a newer version.
+// Threads: values only.
+
+import GRDB
+
+enum StoreSchema {
+  static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("001 ports, rules, deny prefixes") { database in
+      try database.execute(sql: """
+        CREATE TABLE port (
+          number INTEGER PRIMARY KEY,
+          name TEXT NOT NULL UNIQUE,
+          kind TEXT NOT NULL,
+          interface TEXT NOT NULL,
+          mode TEXT NOT NULL,
+          queues TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE configuredPort (
+          name TEXT PRIMARY KEY,
+          number INTEGER NOT NULL UNIQUE
+        ) STRICT;
+        CREATE TABLE rule (
+          id INTEGER PRIMARY KEY,
+          tableID INTEGER NOT NULL,
+          priority INTEGER NOT NULL,
+          cookie INTEGER NOT NULL,
+          match TEXT NOT NULL,
+          actions TEXT NOT NULL,
+          UNIQUE (tableID, priority, match)
+        ) STRICT;
+        CREATE TABLE denyPrefix (
+          prefix TEXT PRIMARY KEY
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE meta (
+          key TEXT PRIMARY KEY,
+          value TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """)
+    }
+    return migrator
+  }
+
+  /// Keys of table `meta`.
+  enum Meta {
+    /// "operator" once a rule was changed through the API; until then the rules are the configuration's.
+    static let rulesOwner = "rules.owner"
+  }
+}
