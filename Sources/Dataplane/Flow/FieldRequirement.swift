@@ -1,0 +1,76 @@
+// FieldRequirement.swift
+//
+// What: which packets have a field at all: what a match must pin before it may look at the field, and before an action may set it.
+// Threads: constants.
+// Source: ovs-fields(7), "Prerequisites"; OpenFlow Switch Specification 1.3.5, section 7.2.3.8.
+
+/// What must be known of a packet for a field to mean something.
+public enum FieldRequirement: Sendable {
+  case none
+  case ipv4OrARP, ip, ipOrARP, ipv4, ipv6, arp
+  case tcp, udp, sctp, transport, icmp, icmpv6
+
+  /// The requirement of a field.
+  public init(_ field: FlowField) {
+    switch field {
+    case .inPort, .ethDst, .ethSrc, .ethType, .metadata, .vlanTCI, .vlanVID, .vlanPCP, .innerVLANTCI, .innerVLANVID,
+      .innerVLANPCP:
+      self = .none
+    case .ipProto, .ipTTL, .ipTOS, .ipDSCP, .ipECN, .ipFrag: self = .ip
+    case .ipv4Src, .ipv4Dst: self = .ipv4
+    case .ipv6Src, .ipv6Dst, .ipv6Label: self = .ipv6
+    case .tcpSrc, .tcpDst, .tcpFlags: self = .tcp
+    case .udpSrc, .udpDst: self = .udp
+    case .sctpSrc, .sctpDst: self = .sctp
+    case .icmpType, .icmpCode: self = .icmp
+    case .icmpv6Type, .icmpv6Code, .ndTarget, .ndSLL, .ndTLL: self = .icmpv6
+    case .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA: self = .arp
+    }
+  }
+
+  /// True when every packet of the match has the field.
+  public func isMet(by match: FlowMatch) -> Bool {
+    if case .none = self { return true }
+    guard let type = match.exactValue(of: .ethType) else { return false }
+    let isIPv4 = type == UInt128(EtherType.ipv4)
+    let isIPv6 = type == UInt128(EtherType.ipv6)
+    let isARP = type == UInt128(EtherType.arp)
+    func isProtocol(_ number: UInt8) -> Bool { match.exactValue(of: .ipProto) == UInt128(number) }
+    switch self {
+    case .none: return true
+    case .ipv4: return isIPv4
+    case .ipv6: return isIPv6
+    case .arp: return isARP
+    case .ip: return isIPv4 || isIPv6
+    case .ipv4OrARP: return isIPv4 || isARP
+    case .ipOrARP: return isIPv4 || isIPv6 || isARP
+    case .tcp: return (isIPv4 || isIPv6) && isProtocol(IPProtocol.tcp)
+    case .udp: return (isIPv4 || isIPv6) && isProtocol(IPProtocol.udp)
+    case .sctp: return (isIPv4 || isIPv6) && isProtocol(IPProtocol.sctp)
+    case .transport:
+      return (isIPv4 || isIPv6)
+        && (isProtocol(IPProtocol.tcp) || isProtocol(IPProtocol.udp) || isProtocol(IPProtocol.sctp))
+    case .icmp: return isIPv4 && isProtocol(IPProtocol.icmp) || isIPv6 && isProtocol(IPProtocol.icmpv6)
+    case .icmpv6: return isIPv6 && isProtocol(IPProtocol.icmpv6)
+    }
+  }
+
+  /// What the match lacks, in its own words.
+  public var words: String {
+    switch self {
+    case .none: ""
+    case .ipv4OrARP: "ip or arp"
+    case .ip: "ip or ipv6"
+    case .ipOrARP: "ip, ipv6 or arp"
+    case .ipv4: "ip"
+    case .ipv6: "ipv6"
+    case .arp: "arp"
+    case .tcp: "tcp or tcp6"
+    case .udp: "udp or udp6"
+    case .sctp: "sctp or sctp6"
+    case .transport: "tcp, udp or sctp (or tcp6, udp6, sctp6)"
+    case .icmp: "icmp or icmp6"
+    case .icmpv6: "icmp6"
+    }
+  }
+}

@@ -1,0 +1,199 @@
+// TextPiece.swift
+//
+// What: a part of a line of rule text, and how a line is cut into items: `key`, `key=value`, `name:value`, `name(value)`.
+// Invariant: 0 <= start <= end <= bytes.count; no operation reads outside, whatever the bytes are.
+// Threads: a value.
+// Cost: the bytes of the line are shared, not copied; cutting walks each byte once.
+
+/// A part of a line.
+public struct TextPiece: Sendable {
+  public let bytes: [UInt8]
+  public private(set) var start: Int
+  public private(set) var end: Int
+
+  /// A whole line.
+  public init(_ line: String) {
+    bytes = Array(line.utf8)
+    start = 0
+    end = bytes.count
+  }
+
+  private init(_ bytes: [UInt8], _ start: Int, _ end: Int) {
+    self.bytes = bytes
+    self.start = start
+    self.end = end
+  }
+
+  public var isEmpty: Bool { start == end }
+  public var count: Int { end - start }
+
+  /// The text; bytes that are not UTF-8 become U+FFFD.
+  public var string: String { String(decoding: bytes[start..<end], as: UTF8.self) }
+
+  /// The text as it may be printed on one line of a terminal.
+  public var printable: String {
+    let limit = 80
+    var text = ""
+    for scalar in string.unicodeScalars.prefix(limit) {
+      let isControl = scalar.value < 32 || (127..<160).contains(scalar.value)
+      let isFormat = scalar.properties.generalCategory == .format || scalar.value == 0xfffd
+      text.unicodeScalars.append(isControl || isFormat ? "?" : scalar)
+    }
+    return count > limit ? text + "..." : text
+  }
+
+  /// The part from `from` to `to`, both counted from the start of the whole line.
+  func part(_ from: Int, _ to: Int) -> TextPiece { TextPiece(bytes, from, to) }
+
+  /// An error about this piece.
+  public func error(_ message: String, expected: String = "") -> SyntaxError {
+    SyntaxError(text: printable, offset: start, message: message, expected: expected)
+  }
+
+  /// True when the piece is exactly this ASCII text.
+  public func equals(_ text: StaticString) -> Bool {
+    guard count == text.utf8CodeUnitCount else { return false }
+    for i in 0..<count where bytes[start + i] != text.utf8Start[i] { return false }
+    return true
+  }
+
+  /// Splits at the first occurrence of a byte; nil when it does not occur.
+  public func split(at byte: UInt8) -> (before: TextPiece, after: TextPiece)? {
+    for i in start..<end where bytes[i] == byte { return (part(start, i), part(i + 1, end)) }
+    return nil
+  }
+
+  /// Splits at the last `->`; nil when there is none.
+  public func splitAtArrow() -> (before: TextPiece, after: TextPiece)? {
+    guard count >= 2 else { return nil }
+    for i in stride(from: end - 2, through: start, by: -1)
+    where bytes[i] == UInt8(ascii: "-") && bytes[i + 1] == UInt8(ascii: ">") {
+      return (part(start, i), part(i + 2, end))
+    }
+    return nil
+  }
+
+  /// A number, decimal or hexadecimal with 0x; nil when it is none or does not fit into 64 bits.
+  public var number: UInt64? {
+    guard !isEmpty else { return nil }
+    var value: UInt64 = 0
+    if count > 2, bytes[start] == UInt8(ascii: "0"), bytes[start + 1] | 0x20 == UInt8(ascii: "x") {
+      for i in (start + 2)..<end {
+        guard let digit = hexDigit(bytes[i]), value >> 60 == 0 else { return nil }
+        value = value << 4 | UInt64(digit)
+      }
+      return value
+    }
+    for i in start..<end {
+      let digit = bytes[i] &- UInt8(ascii: "0")
+      guard digit < 10 else { return nil }
+      let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = product.addingReportingOverflow(UInt64(digit))
+      guard !overflow, !carry else { return nil }
+      value = sum
+    }
+    return value
+  }
+}
+
+/// The value of a hexadecimal digit.
+func hexDigit(_ byte: UInt8) -> UInt8? {
+  switch byte {
+  case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+  case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+  case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+  default: nil
+  }
+}
+
+/// One item of a list: `key`, `key=value`, `name:value` or `name(value)`.
+public struct TextItem: Sendable {
+  public let key: TextPiece
+  public let value: TextPiece?
+  /// The item as it is written.
+  public let whole: TextPiece
+}
+
+/// Cuts a piece into items that commas or blanks separate.
+public struct TextItems {
+  private let text: TextPiece
+  private var position: Int
+
+  public init(_ text: TextPiece) {
+    self.text = text
+    position = text.start
+  }
+
+  /// What has not been read yet.
+  public var rest: TextPiece { text.part(position, text.end) }
+
+  private static func isSeparator(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: ",") || byte == UInt8(ascii: " ") || byte >= 9 && byte <= 13
+  }
+
+  /// The next item of a match: `key` or `key=value`. A key of `actions` takes the rest of the line as its value.
+  public mutating func nextField() -> TextItem? {
+    guard skipSeparators() else { return nil }
+    let start = position
+    while position < text.end, !Self.isSeparator(text.bytes[position]), text.bytes[position] != UInt8(ascii: "=") {
+      position += 1
+    }
+    let key = text.part(start, position)
+    guard position < text.end, text.bytes[position] == UInt8(ascii: "=") else {
+      return TextItem(key: key, value: nil, whole: key)
+    }
+    position += 1
+    let valueStart = position
+    if key.equals("actions") || key.equals("action") {
+      position = text.end
+    } else {
+      while position < text.end, !Self.isSeparator(text.bytes[position]) { position += 1 }
+    }
+    return TextItem(key: key, value: text.part(valueStart, position), whole: text.part(start, position))
+  }
+
+  /// The next action: `name`, `name:value`, `name=value` or `name(value)`.
+  ///
+  /// - Throws: when a parenthesis is not closed.
+  public mutating func nextAction() throws(SyntaxError) -> TextItem? {
+    guard skipSeparators() else { return nil }
+    let start = position
+    scan: while position < text.end, !Self.isSeparator(text.bytes[position]) {
+      switch text.bytes[position] {
+      case UInt8(ascii: ":"), UInt8(ascii: "="), UInt8(ascii: "("): break scan
+      default: position += 1
+      }
+    }
+    let key = text.part(start, position)
+    guard position < text.end, !Self.isSeparator(text.bytes[position]) else {
+      return TextItem(key: key, value: nil, whole: key)
+    }
+    let isParenthesis = text.bytes[position] == UInt8(ascii: "(")
+    position += 1
+    let valueStart = position
+    var depth = isParenthesis ? 1 : 0
+    while position < text.end {
+      let byte = text.bytes[position]
+      if byte == UInt8(ascii: "(") { depth += 1 }
+      if byte == UInt8(ascii: ")") {
+        depth -= 1
+        if isParenthesis, depth == 0 { break }
+      }
+      if depth <= 0, Self.isSeparator(byte) { break }
+      position += 1
+    }
+    let value = text.part(valueStart, position)
+    if isParenthesis {
+      guard position < text.end else {
+        throw text.part(start, position).error("the parenthesis is not closed", expected: "')'")
+      }
+      position += 1
+    }
+    return TextItem(key: key, value: value, whole: text.part(start, position))
+  }
+
+  private mutating func skipSeparators() -> Bool {
+    while position < text.end, Self.isSeparator(text.bytes[position]) { position += 1 }
+    return position < text.end
+  }
+}
