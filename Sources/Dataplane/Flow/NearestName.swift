@@ -8,7 +8,7 @@ public func nearestName(to name: String, among candidates: [String]) -> String? 
   let wanted = Array(name.utf8)
   guard (2...24).contains(wanted.count) else { return nil }
   var best: (distance: Int, name: String)?
-  for candidate in candidates {
+  for candidate in candidates where abs(candidate.utf8.count - wanted.count) <= 2 {
     let distance = editDistance(wanted, Array(candidate.utf8))
     if distance <= 2, distance < best?.distance ?? 3, distance < wanted.count - 1 { best = (distance, candidate) }
   }
