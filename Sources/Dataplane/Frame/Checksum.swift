@@ -37,20 +37,25 @@ enum Checksum {
   ///
   /// A finished checksum can look like a partial one once in 65,536 packets; completing it again gives the same value, because
   /// the sum is computed from scratch.
-  static func completeIfPartial(_ frame: FrameBytes, length: Int, _ layout: FrameLayout, proto: UInt8, isFragment: Bool) {
-    guard layout.l4 != 0, !isFragment, proto == IPProtocol.tcp || proto == IPProtocol.udp else { return }
+  ///
+  /// - Returns: true when there was something to complete.
+  static func completeIfPartial(
+    _ frame: FrameBytes, length: Int, _ layout: FrameLayout, proto: UInt8, isFragment: Bool
+  ) -> Bool {
+    guard layout.l4 != 0, !isFragment, proto == IPProtocol.tcp || proto == IPProtocol.udp else { return false }
     let l3 = Int(layout.l3)
     let l4 = Int(layout.l4)
     let end = layout.ipVersion == 4 ? l3 + Int(load16(frame, l3 + 2)) : l3 + 40 + Int(load16(frame, l3 + 4))
     let place = l4 + (proto == IPProtocol.tcp ? 16 : 6)
-    guard end <= length, place + 2 <= end else { return }
+    guard end <= length, place + 2 <= end else { return false }
     let l4Length = end - l4
     let pseudo = pseudoHeader(frame, layout, proto: proto, l4Length: l4Length)
     let current = loadRaw(frame, place, as: UInt16.self)
-    guard current == sluice_checksum_fold(pseudo), current != 0 else { return }
+    guard current == sluice_checksum_fold(pseudo), current != 0 else { return false }
     UnsafeMutableRawPointer(frame).storeBytes(of: 0, toByteOffset: place, as: UInt16.self)
     var sum = ~sluice_checksum_fold(sluice_checksum_partial(frame + l4, l4Length, pseudo))
     if sum == 0, proto == IPProtocol.udp { sum = 0xffff }
     UnsafeMutableRawPointer(frame).storeBytes(of: sum, toByteOffset: place, as: UInt16.self)
+    return true
   }
 }

@@ -5,23 +5,73 @@
 // Cost: 8 bytes beside each key.
 
 /// Where the parser found the headers of a frame: offsets in bytes from the frame's first byte; 0 means "not there".
+///
+/// One word, so that the parser's fast path stores a constant: l3 in bits 0-15, l4 in 16-31, then a byte each for tags, lines, IP version and problem.
 @frozen
 public struct FrameLayout: BitwiseCopyable, Sendable {
-  /// The first byte of the IPv4, IPv6 or ARP header.
-  public var l3: UInt16 = 0
-  /// The first byte of the TCP, UDP, SCTP, ICMP or ICMPv6 header; 0 for later fragments and other protocols.
-  public var l4: UInt16 = 0
-  /// VLAN tags in front of the EtherType: 0, 1 or 2.
-  public var tags: UInt8 = 0
-  /// The key lines that the parser wrote: 1, or 3 when line 1 was written too.
-  public var lines: UInt8 = 1
-  /// 4 for IPv4, 6 for IPv6, 0 for neither.
-  public var ipVersion: UInt8 = 0
-  /// nil (as raw value 0) or a Malformation.
-  public var problem: UInt8 = 0
+  @usableFromInline var word: UInt64
+
+  /// Nothing found yet; line 0 is always written.
+  @inline(__always)
+  public init() { word = 1 << 40 }
+
+  /// An IPv4 header without options right behind an untagged Ethernet header, and its L4 header.
+  @inline(__always)
+  static var plainIPv4: FrameLayout {
+    var layout = FrameLayout()
+    layout.word = 14 | 34 << 16 | 1 << 40 | 4 << 48
+    return layout
+  }
 
   @inline(__always)
-  public init() {}
+  private func bits(_ shift: UInt64, _ mask: UInt64) -> UInt64 { word >> shift & mask }
+
+  @inline(__always)
+  private mutating func set(_ shift: UInt64, _ mask: UInt64, _ value: UInt64) {
+    word = word & ~(mask << shift) | (value & mask) << shift
+  }
+
+  /// The first byte of the IPv4, IPv6 or ARP header.
+  @inline(__always)
+  public var l3: UInt16 {
+    get { UInt16(truncatingIfNeeded: bits(0, 0xffff)) }
+    set { set(0, 0xffff, UInt64(newValue)) }
+  }
+
+  /// The first byte of the TCP, UDP, SCTP, ICMP or ICMPv6 header; 0 for later fragments and other protocols.
+  @inline(__always)
+  public var l4: UInt16 {
+    get { UInt16(truncatingIfNeeded: bits(16, 0xffff)) }
+    set { set(16, 0xffff, UInt64(newValue)) }
+  }
+
+  /// VLAN tags in front of the EtherType: 0, 1 or 2.
+  @inline(__always)
+  public var tags: UInt8 {
+    get { UInt8(truncatingIfNeeded: bits(32, 0xff)) }
+    set { set(32, 0xff, UInt64(newValue)) }
+  }
+
+  /// The key lines that the parser wrote: 1, or 3 when line 1 was written too.
+  @inline(__always)
+  public var lines: UInt8 {
+    get { UInt8(truncatingIfNeeded: bits(40, 0xff)) }
+    set { set(40, 0xff, UInt64(newValue)) }
+  }
+
+  /// 4 for IPv4, 6 for IPv6, 0 for neither.
+  @inline(__always)
+  public var ipVersion: UInt8 {
+    get { UInt8(truncatingIfNeeded: bits(48, 0xff)) }
+    set { set(48, 0xff, UInt64(newValue)) }
+  }
+
+  /// 0, or the raw value of a Malformation.
+  @inline(__always)
+  public var problem: UInt8 {
+    get { UInt8(truncatingIfNeeded: bits(56, 0xff)) }
+    set { set(56, 0xff, UInt64(newValue)) }
+  }
 }
 
 /// Why a frame cannot be parsed. Such a frame is dropped and counted under the reason of the same name.

@@ -52,11 +52,7 @@ func parse(
   line.w4 =
     UInt64(ttlProto) | (word1 >> 56) << 16 | UInt64(inPortBigEndian.littleEndian) << 32
   key.pointee.line0 = line
-  var layout = FrameLayout()
-  layout.l3 = 14
-  layout.l4 = 34
-  layout.ipVersion = 4
-  return layout
+  return FrameLayout.plainIPv4
 }
 
 /// Reads any frame: the rare shapes, and the malformed ones.

@@ -36,11 +36,11 @@ extension Worker {
         dropMalformed(frame, port: port, layout.problem)
         continue
       }
-      if completeChecksums { completeChecksum(bytes, frame.length, layout, keys + count) }
       layouts[count] = layout
-      frames[count] = frame
+      if count != i { frames[count] = frame }
       count &+= 1
     }
+    if completeChecksums { completePartialChecksums(count) }
     counters.add(port: port, .receivedPackets, UInt64(received))
     counters.add(port: port, .receivedBytes, byteSum)
     let parsed = sluice_cycles()
@@ -192,14 +192,22 @@ extension Worker {
     drop(frame, port: port, DropReason(rawValue: problem) ?? .ethernetTruncated)
   }
 
-  @inline(__always)
-  private func completeChecksum(
-    _ bytes: FrameBytes, _ length: UInt32, _ layout: FrameLayout, _ key: UnsafePointer<FlowKey>
-  ) {
-    let word = key.pointee.line0.w4
-    let proto = UInt8(truncatingIfNeeded: word >> 8)
-    let fragment = UInt8(truncatingIfNeeded: word >> 24)
-    Checksum.completeIfPartial(bytes, length: Int(length), layout, proto: proto, isFragment: fragment != 0)
+  /// Completes the checksums that a veth peer left to its "hardware".
+  @inline(never)
+  private func completePartialChecksums(_ count: Int) {
+    var completed: UInt64 = 0
+    for i in 0..<count {
+      let frame = batch.frames[i]
+      let word = batch.keys[i].line0.w4
+      let isFragment = UInt8(truncatingIfNeeded: word >> 24) != 0
+      if Checksum.completeIfPartial(
+        memory.bytes(at: frame.address), length: Int(frame.length), batch.layouts[i], proto: UInt8(truncatingIfNeeded: word >> 8),
+        isFragment: isFragment)
+      {
+        completed &+= 1
+      }
+    }
+    counters.add(.checksumsCompleted, completed)
   }
 
   /// Sends a packet that no flow matched to the pipeline.
