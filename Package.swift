@@ -40,7 +40,9 @@ var targets: [Target] = [
   .target(name: "CSluice", path: "Sources/CSluice/Shims", cSettings: [.unsafeFlags(cCPU)]),
 
   // The data plane
-  .target(name: "Dataplane", dependencies: ["CSluice", "CLibnuma"], exclude: ["README.md"], swiftSettings: hot),
+  .target(
+    name: "Dataplane", dependencies: ["CSluice", "CLibnuma"], exclude: ["README.md", "Ports/README.md"],
+    swiftSettings: hot),
   .target(name: "Pipeline", dependencies: ["Dataplane"], exclude: ["README.md"], swiftSettings: hot),
   .plugin(name: "EmbedBPF", capability: .buildTool()),
   .target(
@@ -49,7 +51,7 @@ var targets: [Target] = [
   .target(name: "Netlink", dependencies: ["CSluice", "CLibmnl"], exclude: ["README.md"], swiftSettings: plain),
   .executableTarget(name: "sluice-bench", dependencies: ["Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
 
-  .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "CSluice"], swiftSettings: plain),
+  .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf"], swiftSettings: plain),
   .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "Dataplane"], swiftSettings: plain),
   .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "CSluice"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),

@@ -114,13 +114,13 @@ public final class FrameMemory {
       precondition(isFree[Int(chunk)], "frame \(chunk) was handed out twice")
       isFree[Int(chunk)] = false
     #endif
-    return UInt64(chunk) << chunkShift
+    return UInt64(chunk) &<< chunkShift
   }
 
   /// Gives back the chunk that `address` lies in.
   @inline(__always)
   public func release(_ address: UInt64) {
-    let chunk = UInt32(truncatingIfNeeded: address >> chunkShift)
+    let chunk = UInt32(truncatingIfNeeded: address &>> chunkShift)
     #if DEBUG
       precondition(Int(chunk) < chunkCount, "frame address \(address) is outside the frame memory")
       precondition(!isFree[Int(chunk)], "frame \(chunk) was given back twice")
@@ -138,7 +138,7 @@ public final class FrameMemory {
 
   /// The address of the first byte of the chunk that `address` lies in.
   @inline(__always)
-  public func chunkStart(of address: UInt64) -> UInt64 { (address >> chunkShift) << chunkShift }
+  public func chunkStart(of address: UInt64) -> UInt64 { (address &>> chunkShift) << chunkShift }
 
   /// Bytes between the start of its chunk and `address`: room for headers to be pushed.
   @inline(__always)
