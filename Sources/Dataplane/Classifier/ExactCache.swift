@@ -30,18 +30,29 @@ struct ExactCache: ~Copyable {
 
   deinit { sluice_unmap_memory(entries, byteCount) }
 
-  @inline(__always)
-  func bucket(of hash: UInt64) -> UnsafeMutablePointer<UInt64> {
-    entries + Int(truncatingIfNeeded: (hash & bucketMask) &* UInt64(Self.ways))
+  /// What a batch needs to read the cache, in registers.
+  struct Reader {
+    let entries: UnsafeMutablePointer<UInt64>
+    let bucketMask: UInt64
+
+    @inline(__always)
+    func bucket(of hash: UInt64) -> UnsafeMutablePointer<UInt64> {
+      entries + Int(truncatingIfNeeded: (hash & bucketMask) &* UInt64(ExactCache.ways))
+    }
+
+    @inline(__always)
+    func prefetch(_ hash: UInt64) { sluice_prefetch(bucket(of: hash)) }
+
+    /// The flow index remembered for a hash, or 0.
+    @inline(__always)
+    func find(_ hash: UInt64) -> UInt32 { ExactCache.find(in: bucket(of: hash), hash) }
   }
 
   @inline(__always)
-  func prefetch(_ hash: UInt64) { sluice_prefetch(bucket(of: hash)) }
+  var reader: Reader { Reader(entries: entries, bucketMask: bucketMask) }
 
-  /// The flow index remembered for a hash, or 0.
   @inline(__always)
-  func find(_ hash: UInt64) -> UInt32 {
-    let b = bucket(of: hash)
+  private static func find(in b: UnsafeMutablePointer<UInt64>, _ hash: UInt64) -> UInt32 {
     let signature = hash >> 32
     let e0 = b[0]
     if e0 >> 32 == signature { return UInt32(truncatingIfNeeded: e0) }
@@ -58,7 +69,7 @@ struct ExactCache: ~Copyable {
   /// Remembers a flow index for a hash: over the entry with the same signature, else over an empty one, else over one of the four in turn.
   @inline(__always)
   mutating func insert(_ hash: UInt64, _ index: UInt32) {
-    let b = bucket(of: hash)
+    let b = reader.bucket(of: hash)
     let signature = hash >> 32
     var place = -1
     for way in 0..<Self.ways {

@@ -110,7 +110,7 @@ public final class Worker: @unchecked Sendable {
   // The loop's own state.
   var cache: ExactCache
   var table: MegaflowTable
-  var union: UnsafeMutablePointer<FlowMask>
+  var unionHash: UnionHash
   let ports: UnsafeMutablePointer<WorkerPort>
   let receivers: UnsafeMutablePointer<Receiver>
   var receiverCount = 0
@@ -179,8 +179,7 @@ public final class Worker: @unchecked Sendable {
     self.secrets = secrets
     upcalls = SPSCRing(capacity: 2048)
     mailbox = SPSCRing(capacity: 4096)
-    union = .allocate(capacity: 1)
-    union.initialize(to: FlowMask())
+    unionHash = UnionHash(secrets: secrets)
     ports = .allocate(capacity: WorkerCounters.portCapacity)
     for i in 0..<WorkerCounters.portCapacity {
       (ports + i).initialize(
@@ -201,7 +200,6 @@ public final class Worker: @unchecked Sendable {
     ports.deallocate()
     receivers.deallocate()
     dirty.deallocate()
-    union.deallocate()
     published.deallocate()
     batch.deallocate()
     _ = Glibc.close(epoll)
@@ -346,7 +344,7 @@ public final class Worker: @unchecked Sendable {
       mailbox.consume()
     }
     // The union only decides what the exact cache hashes; flows are verified under their own mask, so it may lag within this call.
-    if masksChanged { union.pointee = table.unionOfMasks() }
+    if masksChanged { unionHash.plan(for: table.unionOfMasks()) }
     flushTransmits()
     return running
   }

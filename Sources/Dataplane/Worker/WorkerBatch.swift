@@ -47,17 +47,11 @@ extension Worker {
     counters.add(.parse, parsed &- started)
 
     // Look up: hash and prefetch, probe and prefetch, verify.
-    let union = UnsafePointer(union)
-    let unionLines = union.pointee.lines
-    let secrets = secrets
-    for i in 0..<count {
-      let hash = secrets.hash(keys + i, union, lines: layouts[i].lines & unionLines)
-      hashes[i] = hash
-      cache.prefetch(hash)
-    }
+    let reader = cache.reader
+    unionHash.run(keys, layouts, hashes, count: count, cache: reader)
     let slots = slab.slots
     for i in 0..<count {
-      let flow = cache.find(hashes[i])
+      let flow = reader.find(hashes[i])
       flows[i] = flow
       let slot = slots + Int(flow)
       sluice_prefetch(slot)
