@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# forward.sh [--json] [--seconds N] [--rounds N] [--flows N] [--rules l3|acl]: installs the peers and runs forward.py, which says what is compared.
+# Exits 1 when a goal was missed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+"$here/peers.sh" >&2
+exec python3 "$here/forward.py" "$@"
