@@ -102,6 +102,13 @@ public final class FlowSlab: @unchecked Sendable {
     sluice_unmap_memory(masks, maskBytes)
   }
 
+  /// Prefers pages on the NUMA node of a CPU; before any slot is filled.
+  func placeOnNode(of cpu: Int?) {
+    MemoryPlacement.prefer(nodeOf: cpu, slots, byteCount: slotBytes)
+    MemoryPlacement.prefer(nodeOf: cpu, line1, byteCount: line1Bytes)
+    MemoryPlacement.prefer(nodeOf: cpu, masks, byteCount: maskBytes)
+  }
+
   /// Compares a packet's key with a slot's masked key. True only for a live slot.
   @inline(__always)
   func matches(_ slot: UnsafePointer<FlowSlot>, index: UInt32, _ key: UnsafePointer<FlowKey>) -> Bool {

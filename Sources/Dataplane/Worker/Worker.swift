@@ -146,6 +146,8 @@ public final class Worker: @unchecked Sendable {
     } catch {
       throw .memory(error)
     }
+    MemoryPlacement.prefer(nodeOf: configuration.cpu, memory.base, byteCount: memory.byteCount)
+    slab.placeOnNode(of: configuration.cpu)
     guard let counters = WorkerCounters() else { throw .noMemory(what: "worker counters") }
     guard let cache = ExactCache(entryCount: configuration.exactEntries) else {
       throw .noMemory(what: "the exact cache")
