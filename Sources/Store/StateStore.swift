@@ -10,7 +10,8 @@
 //   start, which reports it. At no line does the store forget what was acknowledged.
 //
 // Invariants: one process has the file (FileLock). A transaction is all or nothing. A damaged or foreign file is never written.
-// Threads: Sendable; every call runs on GRDB's one writer queue, so calls are in the order of their arrival.
+// Threads: Sendable; a call blocks its thread until it is done, so it does not belong on the concurrency pool; calls are carried out in
+//          the order of their arrival.
 // Cost: a transaction is one fsync (0.1 ms to 10 ms by disk); 10,000 rules are one transaction of tens of milliseconds.
 
 import GRDB
@@ -91,8 +92,8 @@ public final class StateStore: Sendable {
 
 extension StateStore {
   /// All ports, in the order of their numbers.
-  public func ports() async throws(StoreError) -> [StoredPort] {
-    try await read("ports") { [path] database in
+  public func ports() throws(StoreError) -> [StoredPort] {
+    try read("ports") { [path] database in
       try Row.fetchAll(database, sql: "SELECT \(StoredPort.columns) FROM port ORDER BY number")
         .map { try StoredPort(row: $0, path: path) }
     }
@@ -101,8 +102,8 @@ extension StateStore {
   /// Adds a port, or replaces the one of its name.
   ///
   /// - Throws: `StoreError.cannotWrite`, also when its number is another port's.
-  public func putPort(_ port: StoredPort) async throws(StoreError) {
-    try await write("port \(port.name)") { database in
+  public func putPort(_ port: StoredPort) throws(StoreError) {
+    try write("port \(port.name)") { database in
       try database.execute(sql: "DELETE FROM port WHERE name = ?", arguments: [port.name])
       try database.execute(
         sql: "INSERT INTO port (\(StoredPort.columns)) VALUES (?, ?, ?, ?, ?, ?)", arguments: port.arguments)
@@ -110,15 +111,15 @@ extension StateStore {
   }
 
   /// Deletes a port; one that is not there is fine.
-  public func deletePort(named name: String) async throws(StoreError) {
-    try await write("port \(name)") { database in
+  public func deletePort(named name: String) throws(StoreError) {
+    try write("port \(name)") { database in
       try database.execute(sql: "DELETE FROM port WHERE name = ?", arguments: [name])
     }
   }
 
   /// The numbers that were given to ports of the configuration file which do not say one, by name.
-  public func configuredPortNumbers() async throws(StoreError) -> [String: UInt32] {
-    try await read("port numbers") { database in
+  public func configuredPortNumbers() throws(StoreError) -> [String: UInt32] {
+    try read("port numbers") { database in
       var numbers: [String: UInt32] = [:]
       for row in try Row.fetchAll(database, sql: "SELECT name, number FROM configuredPort") {
         let number: Int64 = row["number"]
@@ -129,8 +130,8 @@ extension StateStore {
   }
 
   /// Replaces those numbers, so that a configured port has the same one after a restart.
-  public func setConfiguredPortNumbers(_ numbers: [String: UInt32]) async throws(StoreError) {
-    try await write("port numbers") { database in
+  public func setConfiguredPortNumbers(_ numbers: [String: UInt32]) throws(StoreError) {
+    try write("port numbers") { database in
       try database.execute(sql: "DELETE FROM configuredPort")
       for (name, number) in numbers {
         try database.execute(
@@ -151,13 +152,13 @@ extension StateStore {
   }
 
   /// True once somebody changed rules through the API: from then on the store's rules are the rules, even when there are none.
-  public func rulesAreOperators() async throws(StoreError) -> Bool {
-    try await read("rules") { try Self.owner(in: $0) == "operator" }
+  public func rulesAreOperators() throws(StoreError) -> Bool {
+    try read("rules") { try Self.owner(in: $0) == "operator" }
   }
 
   /// All rules, in the order they were first added.
-  public func rules() async throws(StoreError) -> [StoredRule] {
-    try await read("rules") { [path] database in
+  public func rules() throws(StoreError) -> [StoredRule] {
+    try read("rules") { [path] database in
       try Row.fetchAll(database, sql: "SELECT \(StoredRule.columns) FROM rule ORDER BY id")
         .map { try StoredRule(row: $0, path: path) }
     }
@@ -169,8 +170,8 @@ extension StateStore {
   /// - Parameter alsoKeeping: the rules in force that the store does not hold yet (the configuration's), stored first when this
   ///   is the first change through the API.
   @discardableResult
-  public func putRules(_ rules: [StoredRule], alsoKeeping present: [StoredRule] = []) async throws(StoreError) -> RuleUndo {
-    try await write("\(rules.count) rules") { [path] database in
+  public func putRules(_ rules: [StoredRule], alsoKeeping present: [StoredRule] = []) throws(StoreError) -> RuleUndo {
+    try write("\(rules.count) rules") { [path] database in
       let owner = try Self.owner(in: database)
       var undo = RuleUndo(owner: owner, written: [], replaced: [])
       let all = owner == "operator" ? rules : present + rules
@@ -197,8 +198,8 @@ extension StateStore {
   @discardableResult
   public func deleteRules(
     _ identities: [StoredRule.Identity], alsoKeeping present: [StoredRule] = []
-  ) async throws(StoreError) -> RuleUndo {
-    try await write("\(identities.count) rules") { [path] database in
+  ) throws(StoreError) -> RuleUndo {
+    try write("\(identities.count) rules") { [path] database in
       let owner = try Self.owner(in: database)
       var undo = RuleUndo(owner: owner, written: [], replaced: [])
       if owner != "operator" {
@@ -223,8 +224,8 @@ extension StateStore {
   }
 
   /// Takes a change back, for when the switch refused what the store had already written.
-  public func undo(_ change: RuleUndo) async throws(StoreError) {
-    try await write("rules (taking a change back)") { database in
+  public func undo(_ change: RuleUndo) throws(StoreError) {
+    try write("rules (taking a change back)") { database in
       let delete = try database.cachedStatement(sql: Self.deleteRule)
       for identity in change.written { try delete.execute(arguments: identity.arguments) }
       let put = try database.cachedStatement(sql: Self.putRule)
@@ -259,21 +260,21 @@ extension StoredRule.Identity {
 
 extension StateStore {
   /// All deny prefixes in canonical text, sorted as text.
-  public func denyPrefixes() async throws(StoreError) -> [String] {
-    try await read("deny prefixes") { try String.fetchAll($0, sql: "SELECT prefix FROM denyPrefix ORDER BY prefix") }
+  public func denyPrefixes() throws(StoreError) -> [String] {
+    try read("deny prefixes") { try String.fetchAll($0, sql: "SELECT prefix FROM denyPrefix ORDER BY prefix") }
   }
 
   /// Adds prefixes in one transaction; those that are there already are fine.
-  public func addDenyPrefixes(_ prefixes: [String]) async throws(StoreError) {
-    try await write("\(prefixes.count) deny prefixes") { database in
+  public func addDenyPrefixes(_ prefixes: [String]) throws(StoreError) {
+    try write("\(prefixes.count) deny prefixes") { database in
       let put = try database.cachedStatement(sql: "INSERT OR IGNORE INTO denyPrefix (prefix) VALUES (?)")
       for prefix in prefixes { try put.execute(arguments: [prefix]) }
     }
   }
 
   /// Deletes prefixes in one transaction; those that are not there are passed over.
-  public func deleteDenyPrefixes(_ prefixes: [String]) async throws(StoreError) {
-    try await write("\(prefixes.count) deny prefixes") { database in
+  public func deleteDenyPrefixes(_ prefixes: [String]) throws(StoreError) {
+    try write("\(prefixes.count) deny prefixes") { database in
       let delete = try database.cachedStatement(sql: "DELETE FROM denyPrefix WHERE prefix = ?")
       for prefix in prefixes { try delete.execute(arguments: [prefix]) }
     }
@@ -283,11 +284,11 @@ extension StateStore {
 // MARK: - Access
 
 extension StateStore {
-  private func read<T: Sendable>(
-    _ what: String, _ body: @escaping @Sendable (Database) throws -> T
-  ) async throws(StoreError) -> T {
+  private func read<T>(
+    _ what: String, _ body: (Database) throws -> T
+  ) throws(StoreError) -> T {
     do {
-      return try await queue.read(body)
+      return try queue.read(body)
     } catch let error as StoreError {
       throw error
     } catch {
@@ -295,11 +296,11 @@ extension StateStore {
     }
   }
 
-  private func write<T: Sendable>(
-    _ what: String, _ body: @escaping @Sendable (Database) throws -> T
-  ) async throws(StoreError) -> T {
+  private func write<T>(
+    _ what: String, _ body: (Database) throws -> T
+  ) throws(StoreError) -> T {
     do {
-      return try await queue.write(body)
+      return try queue.write(body)
     } catch let error as StoreError {
       throw error
     } catch {

@@ -14,69 +14,69 @@ import Testing
   static let web = StoredRule(priority: 100, cookie: .max, match: "tcp,tp_dst=80", actions: "output:2")
   static let normal = StoredRule(priority: 0, cookie: 0, match: "", actions: "NORMAL")
 
-  @Test func everythingIsThereAfterClosingAndOpeningAgain() async throws {
+  @Test func everythingIsThereAfterClosingAndOpeningAgain() throws {
     let port = StoredPort(name: "eth1", number: 7, kind: "netdev", interface: "ens3", mode: "shared", queues: [0, 3])
     do {
       let store = try StateStore.open(path: path)
-      try await store.putPort(port)
-      try await store.putRules([Self.web, Self.normal])
-      try await store.addDenyPrefixes(["2001:db8::/32", "10.0.0.0/8"])
-      try await store.setConfiguredPortNumbers(["a": 1, "b": 2])
+      try store.putPort(port)
+      try store.putRules([Self.web, Self.normal])
+      try store.addDenyPrefixes(["2001:db8::/32", "10.0.0.0/8"])
+      try store.setConfiguredPortNumbers(["a": 1, "b": 2])
       store.close()
     }
     let store = try StateStore.open(path: path)
-    #expect(try await store.ports() == [port])
-    #expect(try await store.rules() == [Self.web, Self.normal])
-    #expect(try await store.denyPrefixes() == ["10.0.0.0/8", "2001:db8::/32"])
-    #expect(try await store.configuredPortNumbers() == ["a": 1, "b": 2])
-    #expect(try await store.rulesAreOperators())
+    #expect(try store.ports() == [port])
+    #expect(try store.rules() == [Self.web, Self.normal])
+    #expect(try store.denyPrefixes() == ["10.0.0.0/8", "2001:db8::/32"])
+    #expect(try store.configuredPortNumbers() == ["a": 1, "b": 2])
+    #expect(try store.rulesAreOperators())
   }
 
-  @Test func rulesBelongToTheConfigurationUntilTheFirstChange() async throws {
+  @Test func rulesBelongToTheConfigurationUntilTheFirstChange() throws {
     let store = try StateStore.open(path: path)
-    #expect(try await store.rulesAreOperators() == false)
-    try await store.deleteRules([Self.normal.identity], alsoKeeping: [Self.normal, Self.web])
-    #expect(try await store.rulesAreOperators())
-    #expect(try await store.rules() == [Self.web])
+    #expect(try store.rulesAreOperators() == false)
+    try store.deleteRules([Self.normal.identity], alsoKeeping: [Self.normal, Self.web])
+    #expect(try store.rulesAreOperators())
+    #expect(try store.rules() == [Self.web])
     // From then on the configuration's rules are not mixed in again.
-    try await store.putRules([Self.web], alsoKeeping: [Self.normal])
-    #expect(try await store.rules() == [Self.web])
+    try store.putRules([Self.web], alsoKeeping: [Self.normal])
+    #expect(try store.rules() == [Self.web])
   }
 
-  @Test func aRuleOfTheSameIdentityReplacesActionsAndCookie() async throws {
+  @Test func aRuleOfTheSameIdentityReplacesActionsAndCookie() throws {
     let store = try StateStore.open(path: path)
-    try await store.putRules([Self.web])
+    try store.putRules([Self.web])
     var other = Self.web
     other.actions = "drop"
     other.cookie = 5
-    try await store.putRules([other])
-    #expect(try await store.rules() == [other])
+    try store.putRules([other])
+    #expect(try store.rules() == [other])
   }
 
-  @Test func undoPutsBackWhatAChangeReplaced() async throws {
+  @Test func undoPutsBackWhatAChangeReplaced() throws {
     let store = try StateStore.open(path: path)
-    let first = try await store.putRules([Self.web], alsoKeeping: [Self.normal])
+    let first = try store.putRules([Self.web], alsoKeeping: [Self.normal])
     var other = Self.web
     other.actions = "drop"
-    let change = try await store.putRules([other, StoredRule(priority: 1, cookie: 0, match: "ip", actions: "drop")])
-    try await store.undo(change)
-    #expect(try await Set(store.rules()) == [Self.web, Self.normal])
-    let deletion = try await store.deleteRules([Self.web.identity])
-    #expect(try await store.rules() == [Self.normal])
-    try await store.undo(deletion)
-    #expect(try await Set(store.rules()) == [Self.web, Self.normal])
-    try await store.undo(first)
-    #expect(try await store.rules() == [])
-    #expect(try await store.rulesAreOperators() == false)
+    let change = try store.putRules([other, StoredRule(priority: 1, cookie: 0, match: "ip", actions: "drop")])
+    try store.undo(change)
+    #expect(try Set(store.rules()) == [Self.web, Self.normal])
+    let deletion = try store.deleteRules([Self.web.identity])
+    #expect(try store.rules() == [Self.normal])
+    try store.undo(deletion)
+    #expect(try Set(store.rules()) == [Self.web, Self.normal])
+    try store.undo(first)
+    #expect(try store.rules() == [])
+    #expect(try store.rulesAreOperators() == false)
   }
 
-  @Test func twoPortsCannotHaveOneNumber() async throws {
+  @Test func twoPortsCannotHaveOneNumber() throws {
     let store = try StateStore.open(path: path)
-    try await store.putPort(StoredPort(name: "a", number: 1, kind: "netdev", interface: "a", mode: "dedicated", queues: []))
-    await #expect(throws: StoreError.self) {
-      try await store.putPort(StoredPort(name: "b", number: 1, kind: "netdev", interface: "b", mode: "dedicated", queues: []))
+    try store.putPort(StoredPort(name: "a", number: 1, kind: "netdev", interface: "a", mode: "dedicated", queues: []))
+    #expect(throws: StoreError.self) {
+      try store.putPort(StoredPort(name: "b", number: 1, kind: "netdev", interface: "b", mode: "dedicated", queues: []))
     }
-    #expect(try await store.ports().map(\.name) == ["a"])
+    #expect(try store.ports().map(\.name) == ["a"])
   }
 
   @Test func aForeignFileIsRefusedAndLeftUntouched() throws {
@@ -88,10 +88,10 @@ import Testing
     }
   }
 
-  @Test func aDamagedFileIsRefusedAndLeftUntouched() async throws {
+  @Test func aDamagedFileIsRefusedAndLeftUntouched() throws {
     do {
       let store = try StateStore.open(path: path)
-      try await store.putRules((0..<500).map { StoredRule(priority: $0, cookie: 0, match: "m\($0)", actions: "drop") })
+      try store.putRules((0..<500).map { StoredRule(priority: $0, cookie: 0, match: "m\($0)", actions: "drop") })
       store.close()
     }
     var bytes = try Data(contentsOf: URL(filePath: path))
@@ -110,24 +110,24 @@ import Testing
     _ = store
   }
 
-  @Test func everyWriteIsOnTheDiskWhenTheCallReturns() async throws {
+  @Test func everyWriteIsOnTheDiskWhenTheCallReturns() throws {
     let store = try StateStore.open(path: path)
-    try await store.putRules([Self.web])
+    try store.putRules([Self.web])
     // What a kill -9 leaves: the files as they are now, without a close.
     let copy = folder.path + "/copy.db"
     try FileManager.default.copyItem(atPath: path, toPath: copy)
     try FileManager.default.copyItem(atPath: path + "-wal", toPath: copy + "-wal")
     let after = try StateStore.open(path: copy)
-    #expect(try await after.rules() == [Self.web])
+    #expect(try after.rules() == [Self.web])
   }
 
-  @Test func tenThousandRulesAreOneFastTransaction() async throws {
+  @Test func tenThousandRulesAreOneFastTransaction() throws {
     let store = try StateStore.open(path: path)
     let rules = (0..<10_000).map {
       StoredRule(priority: 100, cookie: UInt64($0), match: "ip,nw_dst=10.0.\($0 / 256).\($0 % 256)", actions: "output:2")
     }
-    let time = try await ContinuousClock().measure { _ = try await store.putRules(rules) }
-    #expect(try await store.rules().count == 10_000)
+    let time = try ContinuousClock().measure { _ = try store.putRules(rules) }
+    #expect(try store.rules().count == 10_000)
     // A debug build on a busy machine; a release build takes a tenth.
     #expect(time < .seconds(10), "took \(time)")
   }

@@ -1,5 +1,0 @@
-import Yams
-import NIOHTTP1
-import ServiceLifecycle
-import Store
-import AgentAPI
