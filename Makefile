@@ -43,7 +43,7 @@ completions: ## write the shell completions of sluicectl into Packaging/completi
 	@$(RELEASE)/sluicectl completion fish >Packaging/completions/sluicectl.fish
 
 features: ## write the table of features in README.md from features.yaml
-	@python3 Packaging/features.py
+	@Packaging/venv.sh && .venv/bin/python Packaging/features.py
 
 install: ## install programs, unit, example configuration and completions under PREFIX (DESTDIR is honoured)
 	@test -x $(RELEASE)/sluiced || { echo "nothing is built yet: run make build first" >&2; exit 1; }

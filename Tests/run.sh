@@ -45,14 +45,11 @@ thread() {
 }
 
 release() { as_owner swift build -c release --static-swift-stdlib; }
-features() { python3 Packaging/features.py --check; }
+features() { Packaging/venv.sh && .venv/bin/python Packaging/features.py --check; }
 fuzz() { Tests/Fuzz/run.sh --runs "$FUZZ_RUNS"; }
 
 integration() {
-  if ! .venv/bin/python -c 'import pytest, grpc, grpc_tools, scapy, pytest_timeout' 2>/dev/null; then
-    python3 -m venv --clear .venv
-    .venv/bin/pip install --quiet -r Tests/Integration/requirements.txt
-  fi
+  Packaging/venv.sh
   .venv/bin/python -m pytest Tests/Integration -q -rs --durations=5 2>&1 | tee "$logs/integration"
   if [ "${CI:-}" = true ] && grep -qE "^SKIPPED|[0-9]+ skipped" "$logs/integration"; then
     echo "CI: the tests above were skipped; on this machine they must run" >&2
