@@ -53,7 +53,7 @@ var targets: [Target] = [
 
   .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf"], swiftSettings: plain),
   .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "Dataplane"], swiftSettings: plain),
-  .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "CSluice"], swiftSettings: plain),
+  .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "CSluice", "CLibbpf"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),
 ]
 
@@ -99,7 +99,7 @@ if !dataplaneOnly {
     .executableTarget(
       name: "sluicectl", dependencies: ["AgentAPI", argumentParser], exclude: ["README.md"], swiftSettings: plain),
     .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: plain),
-    .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI"], swiftSettings: plain),
+    .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI", "sluicectl", argumentParser], swiftSettings: plain),
   ]
 }
 

@@ -88,23 +88,23 @@ public struct SluiceClient: Sendable {
     _ method: String, within standard: Duration?, _ body: (CallOptions) async throws -> Result
   ) async throws(ClientError) -> Result {
     var options = CallOptions.defaults
-    // A stream without an end (standard nil) has no deadline of its own; one that the user set still counts.
-    options.timeout = standard == nil ? nil : (deadline ?? standard)
+    // A stream without an end (standard nil) has no deadline at all.
+    if let standard { options.timeout = deadline ?? standard }
     do {
       return try await body(options)
     } catch let error as ClientError {
       throw error
     } catch let error as RPCError {
-      throw explain(error, method: method, deadline: options.timeout)
+      throw explain(error, method: method, deadline: options.timeout, changes: standard == Self.changeDeadline)
     } catch {
       throw .connectionLost(socket: socket)
     }
   }
 
-  private func explain(_ error: RPCError, method: String, deadline: Duration?) -> ClientError {
+  private func explain(_ error: RPCError, method: String, deadline: Duration?, changes: Bool) -> ClientError {
     switch error.code {
     case .deadlineExceeded:
-      return .deadlineExceeded(method: method, after: deadline ?? .zero)
+      return .deadlineExceeded(method: method, after: deadline ?? .zero, changes: changes)
     case .unimplemented:
       return .refused(
         .init(

@@ -192,19 +192,21 @@ extension SluiceClient {
 
   // MARK: Monitor
 
-  /// Hands every event to `receive` until the agent ends the stream, `receive` throws or the task is cancelled.
+  /// Hands every event to `receive` until it says no, or the task is cancelled.
   ///
   /// - Parameters:
   ///   - kinds: empty means every kind.
   ///   - subscribed: called once, when the agent has confirmed the subscription: later events are not missed.
+  ///   - receive: returns whether it wants another event.
+  /// - Throws: `ClientError.connectionLost` when the agent goes away.
   public func watch(
     _ kinds: [Sluice_V1_EventKind], subscribed: @escaping @Sendable () -> Void = {},
-    receive: @escaping @Sendable (Sluice_V1_Event) throws -> Void
+    receive: @escaping @Sendable (Sluice_V1_Event) -> Bool
   ) async throws(ClientError) {
     try await call("Monitor.Watch", within: nil) { options in
       try await Sluice_V1_Monitor.Client(wrapping: grpc).watch(.with { $0.kinds = kinds }, options: options) { stream in
         if case .success = stream.accepted { subscribed() }
-        for try await event in stream.messages { try receive(event) }
+        for try await event in stream.messages where !receive(event) { return }
       }
     }
   }

@@ -20,8 +20,8 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
   case badSocketPath(String)
   /// The connection ended before the answer came.
   case connectionLost(socket: String)
-  /// The answer did not come in time; whether the agent did what was asked is not known.
-  case deadlineExceeded(method: String, after: Duration)
+  /// The answer did not come in time; when the call changes something, whether it did is not known.
+  case deadlineExceeded(method: String, after: Duration, changes: Bool)
   /// The agent answered no.
   case refused(Refusal)
 
@@ -46,11 +46,11 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
     case .badSocketPath(let path):
       "\(path.isEmpty ? "an empty path" : path) cannot be a Unix socket: a socket's path has 1 to 107 bytes"
     case .connectionLost(let socket):
-      "the agent at \(socket) closed the connection before it answered; it may be stopping, or may not let \(Self.userName) in: "
+      "the agent at \(socket) closed the connection before it answered; it may be stopping\(Self.orUnwelcome): "
         + "see journalctl -u sluiced"
-    case .deadlineExceeded(let method, let after):
-      "the agent did not answer \(method) within \(after.components.seconds) s; whether it was done is not known, "
-        + "ask again with a longer --timeout"
+    case .deadlineExceeded(let method, let after, let changes):
+      "the agent did not answer \(method) within \(Self.seconds(after)) s"
+        + (changes ? "; whether it was done is not known" : "") + "; give it longer with --timeout SECONDS"
     case .refused(let refusal):
       refusal.message.isEmpty ? "the agent answered \(refusal.code) without a reason" : refusal.message
     }
@@ -60,12 +60,18 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
     let start = "start it with: systemctl start sluiced (or: sudo sluiced --config FILE)"
     let trouble = "cannot reach the agent at \(socket): "
     switch errno {
+    case ECONNREFUSED where !isSocket(socket), ENOTSOCK, EPROTOTYPE:
+      return trouble + "it is not a socket that an agent made; give the agent's with --socket PATH"
     case ENOENT: return trouble + "no such file; \(start)"
     case ECONNREFUSED: return trouble + "nobody listens there; \(start)"
-    case ENOTSOCK, EPROTOTYPE: return trouble + "it is not a socket that the agent made; give the agent's with --socket PATH"
     case EACCES, EPERM: return trouble + "permission denied; \(admission(to: socket))"
     default: return trouble + "\(words(of: errno)); is it running? see: systemctl status sluiced"
     }
+  }
+
+  private static func isSocket(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
   }
 
   /// How this user gets permission: the group that owns the socket, when it can be seen, else root.
@@ -76,6 +82,15 @@ public enum ClientError: Error, Sendable, CustomStringConvertible {
     else { return "run it as root: sudo sluicectl" }
     let name = String(cString: group.pointee.gr_name)
     return "its group is \(name): run it with sudo, or: sudo usermod -aG \(name) \(userName), then log in again"
+  }
+
+  /// An agent that does not like its peer's credentials says so by closing the connection; root is always let in.
+  private static var orUnwelcome: String { geteuid() == 0 ? "" : ", or may not let \(userName) in" }
+
+  /// "5", "0.25"
+  private static func seconds(_ duration: Duration) -> String {
+    let (seconds, attoseconds) = duration.components
+    return attoseconds == 0 ? "\(seconds)" : "\(Double(seconds) + Double(attoseconds) / 1e18)"
   }
 
   private static var userName: String {

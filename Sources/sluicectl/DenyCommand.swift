@@ -3,14 +3,14 @@
 import AgentAPI
 import ArgumentParser
 
-struct DenyCommand: ParsableCommand {
+struct DenyCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "deny", abstract: "Source prefixes that are dropped in XDP, before anything else looks at them.",
     subcommands: [Add.self, Delete.self, List.self])
 
   struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Adds prefixes, all or none. One that is there already is no error.",
+      commandName: "add", abstract: "Adds prefixes, all or none. One that is there already is no error.",
       discussion: """
         EXAMPLES:
           sluicectl deny add 192.0.2.0/24
@@ -57,7 +57,7 @@ struct DenyCommand: ParsableCommand {
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Lists denied prefixes and what they dropped.",
+      commandName: "list", abstract: "Lists denied prefixes and what they dropped.",
       discussion: """
         EXAMPLES:
           sluicectl deny list

@@ -3,14 +3,14 @@
 import AgentAPI
 import ArgumentParser
 
-struct FdbCommand: ParsableCommand {
+struct FdbCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "fdb", abstract: "The MAC addresses that the normal action has learned.",
     subcommands: [List.self, Flush.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Lists learned addresses with port, VLAN and age.",
+      commandName: "list", abstract: "Lists learned addresses with port, VLAN and age.",
       discussion: """
         EXAMPLES:
           sluicectl fdb list
@@ -36,7 +36,7 @@ struct FdbCommand: ParsableCommand {
 
   struct Flush: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Forgets learned addresses.",
+      commandName: "flush", abstract: "Forgets learned addresses.",
       discussion: """
         EXAMPLES:
           sluicectl fdb flush

@@ -3,14 +3,14 @@
 import AgentAPI
 import ArgumentParser
 
-struct FlowCommand: ParsableCommand {
+struct FlowCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "flow", abstract: "Lists the flows that are being executed, or forgets them.",
     subcommands: [List.self, Purge.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Lists flows with packets, bytes, age and the tier that executes them.",
+      commandName: "list", abstract: "Lists flows with packets, bytes, age and the tier that executes them.",
       discussion: """
         EXAMPLES:
           sluicectl flow list
@@ -58,7 +58,7 @@ struct FlowCommand: ParsableCommand {
 
   struct Purge: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Forgets all flows; the next packet of each computes it anew from the rules.",
+      commandName: "purge", abstract: "Forgets all flows; the next packet of each computes it anew from the rules.",
       discussion: """
         EXAMPLES:
           sluicectl flow purge

@@ -9,8 +9,8 @@ struct MonitorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "monitor", abstract: "Prints events as they happen, until interrupted.",
     discussion: """
-      A reader that is too slow loses events instead of slowing the agent; how many is said on standard error, and by `lost` in
-      JSON, which is one object a line.
+      A reader that is too slow loses events instead of slowing the agent; how many is said on standard error, and by \
+      `lost` in JSON, which is one object a line.
 
       EXAMPLES:
         sluicectl monitor

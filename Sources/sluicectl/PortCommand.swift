@@ -3,17 +3,18 @@
 import AgentAPI
 import ArgumentParser
 
-struct PortCommand: ParsableCommand {
+struct PortCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "port", abstract: "Adds, deletes and shows ports.",
     subcommands: [Add.self, Delete.self, List.self, Show.self])
 
   struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Adds a port and waits until it forwards.",
+      commandName: "add", abstract: "Adds a port and waits until it forwards.",
       discussion: """
-        A port takes over an interface of this machine: every frame it receives goes to the switch. In shared mode, frames for
-        the host's own addresses go on to the host. Adding a port that is there exactly so changes nothing and succeeds.
+        A port takes over an interface of this machine: every frame it receives goes to the switch. In shared mode, \
+        frames for the host's own addresses go on to the host. Adding a port that is there exactly so changes nothing and \
+        succeeds.
 
         EXAMPLES:
           sluicectl port add eth1
@@ -95,7 +96,7 @@ struct PortCommand: ParsableCommand {
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Lists ports with their states and counters.",
+      commandName: "list", abstract: "Lists ports with their states and counters.",
       discussion: """
         EXAMPLES:
           sluicectl port list
@@ -130,7 +131,7 @@ struct PortCommand: ParsableCommand {
 
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Shows everything about one port.",
+      commandName: "show", abstract: "Shows everything about one port.",
       discussion: """
         EXAMPLES:
           sluicectl port show eth1

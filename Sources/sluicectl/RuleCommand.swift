@@ -3,17 +3,17 @@
 import AgentAPI
 import ArgumentParser
 
-struct RuleCommand: ParsableCommand {
+struct RuleCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "rule", abstract: "Adds, deletes and lists rules, in the syntax of ovs-ofctl.",
     subcommands: [Add.self, Delete.self, List.self])
 
   struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Adds rules, all or none, and waits until every worker follows them.",
+      commandName: "add", abstract: "Adds rules, all or none, and waits until every worker follows them.",
       discussion: """
-        A rule with the table, priority and match of one that is there replaces its actions. A file has one rule a line; empty
-        lines and lines that begin with '#' are skipped. When a line is wrong, nothing is changed.
+        A rule with the table, priority and match of one that is there replaces its actions. A file has one rule a \
+        line; empty lines and lines that begin with '#' are skipped. When a line is wrong, nothing is changed.
 
         EXAMPLES:
           sluicectl rule add 'priority=10,ip,nw_dst=10.0.0.0/8 actions=output:2'
@@ -27,6 +27,8 @@ struct RuleCommand: ParsableCommand {
     var rules: [String]
 
     @OptionGroup var global: GlobalOptions
+
+    func validate() throws { try RuleSource.check(rules) }
 
     func run() async throws {
       let source = try RuleSource(arguments: rules)
@@ -56,8 +58,8 @@ struct RuleCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "del", abstract: "Deletes the rules that a match selects.",
       discussion: """
-        Every rule whose match is at least as specific is deleted; with --strict, only the one with exactly this match and
-        priority.
+        Every rule whose match is at least as specific is deleted; with --strict, only the one with exactly this match \
+        and priority.
 
         EXAMPLES:
           sluicectl rule del ip,nw_dst=10.0.0.0/8
@@ -99,7 +101,7 @@ struct RuleCommand: ParsableCommand {
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Lists rules with their counters.",
+      commandName: "list", abstract: "Lists rules with their counters.",
       discussion: """
         EXAMPLES:
           sluicectl rule list

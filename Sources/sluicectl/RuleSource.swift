@@ -4,6 +4,7 @@
 // Invariant: `lines` keeps the place's own numbering: line n of a file is lines[n - 1], comments included.
 
 import AgentAPI
+import ArgumentParser
 import Glibc
 
 struct RuleSource {
@@ -18,24 +19,33 @@ struct RuleSource {
   /// Fewer lines are sent in less time than it takes to read how far they are.
   static let linesWithoutProgress = 5000
 
-  /// - Throws: `CommandFailure` when a file cannot be read, or files and rules are mixed.
+  /// - Parameter arguments: rules, or the path of one file, or "-"; what holds a '=' is a rule.
+  /// - Throws: `CommandFailure` when the file cannot be read.
   init(arguments: [String]) throws(CommandFailure) {
-    let files = arguments.filter { !$0.contains("=") }
-    if files.isEmpty {
-      // A line break within an argument would count as two rules in the agent's eyes and spoil the numbering.
-      if let broken = arguments.first(where: { $0.contains(where: \.isNewline) }) {
-        throw CommandFailure("a rule is one line; \"\(broken.prefix(40))...\" has several: give them as a file or on standard input (-)")
-      }
+    guard let path = Self.files(in: arguments).first else {
       lines = arguments
       place = .arguments(count: arguments.count)
       return
     }
-    guard let path = files.first, arguments.count == 1 else {
-      throw CommandFailure("give rules, or one file, or -, not several of them; \(files.first ?? "") is not a rule: a rule has actions=...")
-    }
     lines = Self.lines(of: try Self.read(path))
     place = .file(path == "-" ? "standard input" : path)
   }
+
+  /// Checks what can be checked without reading anything.
+  ///
+  /// - Throws: a usage error when files and rules are mixed, or one argument holds several rules.
+  static func check(_ arguments: [String]) throws {
+    if let file = files(in: arguments).first, arguments.count > 1 {
+      throw ValidationError("give rules, or one file, or -, and not several of them; \(file) is no rule: a rule has actions=...")
+    }
+    // A line break within an argument would count as two rules in the agent's eyes and spoil the numbering.
+    if let broken = arguments.first(where: { $0.contains(where: \.isNewline) }) {
+      throw ValidationError(
+        "a rule is one line, and \"\(broken.prefix { !$0.isNewline })\" goes on after it; give several as a file, or on standard input with -")
+    }
+  }
+
+  private static func files(in arguments: [String]) -> [String] { arguments.filter { !$0.contains("=") } }
 
   /// An error of the agent with its lines named as the user knows them.
   func explain(_ error: any Error) -> any Error {

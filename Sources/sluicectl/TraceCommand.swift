@@ -7,8 +7,8 @@ struct Trace: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Says what would happen to a packet, step by step, without sending one.",
     discussion: """
-      The packet is described by its fields in the syntax of a rule's match, or given whole in hexadecimal digits from its
-      Ethernet header on. Nothing is learned and no counter moves.
+      The packet is described by its fields in the syntax of a rule's match, or given whole in hexadecimal digits from \
+      its Ethernet header on. Nothing is learned and no counter moves.
 
       EXAMPLES:
         sluicectl trace 'in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80'

@@ -3,13 +3,13 @@
 import AgentAPI
 import ArgumentParser
 
-struct WorkerCommand: ParsableCommand {
+struct WorkerCommand: CommandGroup {
   static let configuration = CommandConfiguration(
     commandName: "worker", abstract: "Shows the poll threads.", subcommands: [Show.self])
 
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Shows each worker: load, caches, and cycles per packet stage by stage.",
+      commandName: "show", abstract: "Shows each worker: load, caches, and cycles per packet stage by stage.",
       discussion: """
         EXAMPLES:
           sluicectl worker show

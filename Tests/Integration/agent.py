@@ -147,7 +147,7 @@ class Agent:
 
     def rules(self, *rules):
         """Replaces all rules."""
-        self.ctl("rule", "del")
+        self.ctl("rule", "del", "--all")
         if rules:
             self.ctl("rule", "add", "-", input="\n".join(rules) + "\n")
 

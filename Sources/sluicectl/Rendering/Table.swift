@@ -18,9 +18,15 @@ struct Table {
     }
   }
 
-  /// Adds a row; an empty cell is shown as "-", so that columns can be cut by programs.
+  /// Adds a row; an empty cell is shown as "-", so that columns can be cut by programs, and a control character, which
+  /// could move the cursor, as "?".
   mutating func add(_ cells: [String]) {
-    rows.append(cells.map { $0.isEmpty ? "-" : $0 })
+    rows.append(
+      cells.map { cell in
+        if cell.isEmpty { return "-" }
+        guard cell.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return cell }
+        return String(cell.map { $0.unicodeScalars.contains { $0.properties.generalCategory == .control } ? "?" : $0 })
+      })
   }
 
   /// - Parameter bold: whether the heading is set in bold, as a terminal understands it.
