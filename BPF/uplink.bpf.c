@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * uplink.bpf.c: what XDP does with a frame that arrives on a port of the switch.
+ *
+ * What:       drop what the deny list names, leave to the host what belongs to the host (shared ports), hand the rest to the
+ *             AF_XDP socket of the queue it arrived on.
+ * Instances:  the program is loaded once per port, specialised by `sluice_config`; code that the configuration rules out is
+ *             removed by the verifier. The deny list is one for all instances, all other maps belong to the instance.
+ * Invariants: a frame is never changed; every frame is counted under exactly one verdict; nothing is read beyond the frame.
+ * Threads:    runs on every CPU at once in the kernel's receive path; counters are per CPU, those of deny entries atomic.
+ * Cost:       dedicated port without deny list: no look-up but the socket's and the counter's. Deny list: one LPM look-up per
+ *             IP packet, a few ns when the list is empty. Shared port: one array look-up per untagged frame, and one hash
+ *             look-up per ARP or neighbour solicitation that is not unicast.
+ */
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include "frame.h"
+#include "shared.h"
+
+/* A section of its own, so that nothing else shares the map that user space writes before loading. */
+const volatile struct sluice_port_config sluice_config SEC(".rodata.config") = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1); /* the port's number of queues, set before loading */
+	__type(key, __u32);
+	__type(value, __u32);
+} sluice_xsks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SLUICE_COUNTS);
+	__type(key, __u32);
+	__type(value, struct sluice_counter);
+} sluice_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_DENY_CAPACITY);
+	__type(key, struct sluice_deny_v4_key);
+	__type(value, struct sluice_deny_entry);
+} sluice_deny_v4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_DENY_CAPACITY);
+	__type(key, struct sluice_deny_v6_key);
+	__type(value, struct sluice_deny_entry);
+} sluice_deny_v6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sluice_host_mac);
+} sluice_host_mac SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_HOST_ADDRESSES);
+	__type(key, struct sluice_host_v4);
+	__type(value, __u8);
+} sluice_host_v4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_HOST_ADDRESSES);
+	__type(key, struct sluice_host_v6);
+	__type(value, __u8);
+} sluice_host_v6 SEC(".maps");
+
+/* What the program learnt about a frame. Pointers are into the frame; NULL where it has no such header. */
+struct frame {
+	__u64 length;
+	struct cursor cursor;
+	struct ethernet *ethernet;
+	__be16 type;	/* EtherType behind the tags */
+	__u32 tags;
+	bool malformed;
+};
+
+static __always_inline void count(__u32 index, __u64 bytes)
+{
+	struct sluice_counter *counter = bpf_map_lookup_elem(&sluice_counters, &index);
+
+	if (!counter)
+		return;
+	counter->packets++;
+	counter->bytes += bytes;
+}
+
+static __always_inline bool is_tag(__be16 type)
+{
+	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
+}
+
+/* Walks over Ethernet and up to MAX_TAGS tags. A further tag is malformed here, and user space names the reason. */
+static __always_inline void read_ethernet(struct frame *frame)
+{
+	frame->ethernet = TAKE(&frame->cursor, struct ethernet);
+	if (!frame->ethernet) {
+		frame->malformed = true;
+		return;
+	}
+	frame->type = frame->ethernet->type;
+#pragma unroll
+	for (int i = 0; i < MAX_TAGS; i++) {
+		struct vlan_tag *tag;
+
+		if (!is_tag(frame->type))
+			return;
+		tag = TAKE(&frame->cursor, struct vlan_tag);
+		if (!tag) {
+			frame->malformed = true;
+			return;
+		}
+		frame->type = tag->type;
+		frame->tags++;
+	}
+	if (is_tag(frame->type))
+		frame->malformed = true;
+}
+
+static __always_inline void count_denied(struct sluice_deny_entry *entry, __u64 bytes)
+{
+	__sync_fetch_and_add(&entry->packets, 1);
+	__sync_fetch_and_add(&entry->bytes, bytes);
+}
+
+/*
+ * Reads IPv4 and says whether the deny list drops it. The source counts as soon as it is inside the frame, whatever lies
+ * behind it, so that a packet cannot slip past the list by being malformed.
+ */
+static __always_inline bool denied_v4(struct frame *frame)
+{
+	struct ipv4 *ip = frame->cursor.next;
+	struct sluice_deny_v4_key key = { .prefix_length = 32 };
+	struct sluice_deny_entry *entry;
+	__u64 available = frame->cursor.end - frame->cursor.next;
+	__u32 header_length, total_length;
+
+	if ((void *)(ip + 1) > frame->cursor.end || ip->version_and_length >> 4 != 4) {
+		frame->malformed = true;
+		return false;
+	}
+	if (sluice_config.deny) {
+		__builtin_memcpy(key.address, ip->source, sizeof(key.address));
+		entry = bpf_map_lookup_elem(&sluice_deny_v4, &key);
+		if (entry) {
+			count_denied(entry, frame->length);
+			return true;
+		}
+	}
+	header_length = (ip->version_and_length & 0xf) * 4;
+	total_length = bpf_ntohs(ip->total_length);
+	if (header_length < sizeof(*ip) || total_length < header_length || total_length > available)
+		frame->malformed = true;
+	return false;
+}
+
+/* The same for IPv6. */
+static __always_inline bool denied_v6(struct frame *frame)
+{
+	struct ipv6 *ip = frame->cursor.next;
+	struct sluice_deny_v6_key key = { .prefix_length = 128 };
+	struct sluice_deny_entry *entry;
+	__u64 available = frame->cursor.end - frame->cursor.next;
+
+	if ((void *)(ip + 1) > frame->cursor.end || ip->version_and_class >> 4 != 6) {
+		frame->malformed = true;
+		return false;
+	}
+	if (sluice_config.deny) {
+		__builtin_memcpy(key.address, ip->source, sizeof(key.address));
+		entry = bpf_map_lookup_elem(&sluice_deny_v6, &key);
+		if (entry) {
+			count_denied(entry, frame->length);
+			return true;
+		}
+	}
+	if (bpf_ntohs(ip->payload_length) + sizeof(*ip) > available)
+		frame->malformed = true;
+	return false;
+}
+
+static __always_inline bool is_host_mac(const __u8 *mac)
+{
+	__u32 zero = 0;
+	struct sluice_host_mac *host = bpf_map_lookup_elem(&sluice_host_mac, &zero);
+
+	if (!host || !host->known)
+		return false;
+	return host->address[0] == mac[0] && host->address[1] == mac[1] && host->address[2] == mac[2] &&
+	       host->address[3] == mac[3] && host->address[4] == mac[4] && host->address[5] == mac[5];
+}
+
+/* ARP that asks for, or tells something to, an address of the host. */
+static __always_inline bool is_arp_for_host(struct frame *frame)
+{
+	struct cursor cursor = frame->cursor;
+	struct arp *arp = TAKE(&cursor, struct arp);
+	struct sluice_host_v4 key;
+
+	if (!arp) {
+		frame->malformed = true;
+		return false;
+	}
+	if (arp->hardware != bpf_htons(1) || arp->protocol != bpf_htons(ETHERTYPE_IPV4) || arp->hardware_length != 6 ||
+	    arp->protocol_length != 4)
+		return false;
+	__builtin_memcpy(key.address, arp->target, sizeof(key.address));
+	return bpf_map_lookup_elem(&sluice_host_v4, &key);
+}
+
+/* A neighbour solicitation for an address of the host; they come as multicast to 33:33:ff:... (solicited-node). */
+static __always_inline bool is_solicitation_of_host(struct frame *frame)
+{
+	struct cursor cursor = frame->cursor;
+	struct ipv6 *ip = TAKE(&cursor, struct ipv6);
+	struct neighbour_solicitation *solicitation;
+	struct sluice_host_v6 key;
+
+	if (!ip || ip->next_header != IP_PROTOCOL_ICMPV6)
+		return false;
+	solicitation = TAKE(&cursor, struct neighbour_solicitation);
+	if (!solicitation || solicitation->type != ICMPV6_NEIGHBOUR_SOLICITATION)
+		return false;
+	__builtin_memcpy(key.address, solicitation->target, sizeof(key.address));
+	return bpf_map_lookup_elem(&sluice_host_v6, &key);
+}
+
+/*
+ * On a shared port the host keeps what is addressed to the interface's own MAC, and the questions without whose answer nobody
+ * finds it: ARP and neighbour solicitations for its addresses. Tagged frames, and every other multicast and broadcast, are the
+ * switch's.
+ */
+static __always_inline bool belongs_to_host(struct frame *frame)
+{
+	if (!frame->ethernet || frame->tags || is_tag(frame->type))
+		return false;
+	if (!(frame->ethernet->destination[0] & 1) && is_host_mac(frame->ethernet->destination))
+		return true;
+	if (frame->type == bpf_htons(ETHERTYPE_ARP))
+		return is_arp_for_host(frame);
+	if (frame->type == bpf_htons(ETHERTYPE_IPV6) && frame->ethernet->destination[0] & 1)
+		return is_solicitation_of_host(frame);
+	return false;
+}
+
+/* bpf_redirect_map looks the socket up at once and returns its fallback when there is none, so counting that costs nothing. */
+static __always_inline int to_switch(struct xdp_md *ctx, __u64 length)
+{
+	__u64 fallback = sluice_config.shared ? XDP_PASS : XDP_DROP;
+	long verdict = bpf_redirect_map(&sluice_xsks, ctx->rx_queue_index, fallback);
+
+	count(verdict == XDP_REDIRECT ? SLUICE_COUNT_REDIRECTED : SLUICE_COUNT_NO_SOCKET, length);
+	return verdict;
+}
+
+SEC("xdp")
+int sluice_xdp(struct xdp_md *ctx)
+{
+	void *start = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct frame frame = {
+		.length = end - start,
+		.cursor = { .next = start, .end = end },
+	};
+
+	read_ethernet(&frame);
+	if (frame.ethernet && frame.type == bpf_htons(ETHERTYPE_IPV4) && denied_v4(&frame)) {
+		count(SLUICE_COUNT_DENIED_V4, frame.length);
+		return XDP_DROP;
+	}
+	if (frame.ethernet && frame.type == bpf_htons(ETHERTYPE_IPV6) && denied_v6(&frame)) {
+		count(SLUICE_COUNT_DENIED_V6, frame.length);
+		return XDP_DROP;
+	}
+	if (sluice_config.shared && belongs_to_host(&frame)) {
+		if (frame.malformed)
+			count(SLUICE_COUNT_MALFORMED, frame.length);
+		count(SLUICE_COUNT_TO_HOST, frame.length);
+		return XDP_PASS;
+	}
+	if (frame.malformed)
+		count(SLUICE_COUNT_MALFORMED, frame.length);
+	return to_switch(ctx, frame.length);
+}
+
+char _license[] SEC("license") = "GPL";
