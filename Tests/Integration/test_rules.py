@@ -297,7 +297,7 @@ def test_one_bad_line_of_a_file_changes_nothing_and_is_named(agent, pair):
 @pytest.mark.parametrize(
     "rule, named",
     [
-        ("", "actions"), ("priority=5", "actions"), ("actions=fly", "fly"), ("priority=70000,actions=drop", "70000"),
+        ("priority=5", "actions"), ("actions=fly", "fly"), ("priority=70000,actions=drop", "70000"),
         ("colour=red,actions=drop", "colour"), ("ip,nw_dst=10.0.0.0/33,actions=drop", "33"),
         ("nw_dst=10.0.0.1,actions=drop", "nw_dst"), ("tp_dst=80,actions=drop", "tp_dst"),
         ("ip,actions=output:banana", "banana"), ("ip,actions=set_field:300->nw_ttl", "300"),
