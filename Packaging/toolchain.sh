@@ -20,6 +20,7 @@ find_swift() {
   for candidate in "$(command -v swift || true)" /opt/swift/usr/bin/swift /usr/local/swift/usr/bin/swift \
     /usr/share/swift/usr/bin/swift "$home/.local/share/swiftly/bin/swift" /usr/libexec/swift/*/usr/bin/swift; do
     [ -x "$candidate" ] || continue
+    [[ $found != *"($candidate)"* ]] || continue
     version=$(swift_version "$candidate")
     found="${found:+$found, }${version:-unknown} ($candidate)"
     # sort -V puts the smaller version first: when that is the needed one, the candidate is new enough.
