@@ -1,0 +1,113 @@
+// Control.swift
+//
+// The agent's will: which ports, rules and deny prefixes there are to be, and the carrying out of it. Desired state is the configuration
+// file and the store; actual state is the kernel and the switch; this actor makes the second follow the first: at start, on request,
+// on reload, and when the kernel says that something happened.
+//
+// Order of changes:
+//   - rules and deny prefixes: checked, stored, then carried out, then answered; when carrying out fails, the store is put back. A crash
+//     after the store leaves a change that the next start carries out; nobody was told that it failed.
+//   - ports: carried out, stored, then answered, because most refusals come from the kernel. A crash before the store leaves an XDP program
+//     (or a veth pair) that the next start recognises as a leftover and removes.
+//   - deletions of ports: deleted from the store, then undone. A crash between leaves a leftover, too.
+// Invariants: whatever an answer acknowledged is in the store. Methods do not suspend, so each runs from its start to its end before
+//             the next one: there is no state between two states.
+// Threads: an actor on the control thread (ControlThread), where blocking is allowed.
+
+import AgentAPI
+import CSluice
+import Dataplane
+import KernelTier
+import Logging
+import Netlink
+import Pipeline
+import Store
+
+/// The agent's desired state and what keeps the actual one at it. Its parts are in ControlPorts, ControlRules, ControlDeny and
+/// ControlReload.
+actor Control {
+  nonisolated var unownedExecutor: UnownedSerialExecutor { ControlThread.shared.asUnownedSerialExecutor() }
+
+  let store: StateStore
+  let plane: Switch
+  let denyList: DenyList
+  nonisolated let events = AgentEvents()
+  let logger: Logger
+  var configuration: AgentConfiguration
+  /// By name.
+  var ports: [String: ManagedPort] = [:]
+  /// By worker.
+  var budgets: [FrameBudget]
+  /// Rules belong to the configuration until somebody changes them through the API.
+  var rulesAreOperators = false
+  var isDraining = false
+  /// Trouble that a person has to look at, by the part of the agent that it is in.
+  var troubles: [String: String] = [:]
+  private var ticks: UInt64 = 0
+
+  /// Seconds between attempts to open ports that could not be opened.
+  private static let retrySeconds: UInt64 = 5
+
+  init(configuration: AgentConfiguration, store: StateStore, plane: Switch, denyList: DenyList, logger: Logger) {
+    self.configuration = configuration
+    self.store = store
+    self.plane = plane
+    self.denyList = denyList
+    self.logger = logger
+    budgets = plane.workers.map { FrameBudget(frames: $0.configuration.chunkCount) }
+  }
+
+  /// Makes actual what the configuration and the store say.
+  ///
+  /// - Throws: `StoreError` when the store cannot be read. A port that cannot be opened does not stop the agent: it is shown as failed.
+  func start() throws {
+    try loadRules()
+    try loadDenyList()
+    let stored = try store.ports()
+    removeLeftovers(stored: stored)
+    try adoptPorts(stored: stored)
+    for port in portsInOrder { bringUp(port) }
+  }
+
+  /// Takes everything down for the end of the agent: no XDP program stays. Desired state stays in the store.
+  func stop() {
+    isDraining = true
+    for port in portsInOrder { detach(port) }
+    ports = [:]
+    events.finish()
+  }
+
+  /// Looks after queues and ports; called every second.
+  func tick() {
+    ticks += 1
+    for port in portsInOrder { restartIfStalled(port) }
+    guard ticks % Self.retrySeconds == 0 else { return }
+    for port in portsInOrder where port.attachment == nil { bringUp(port) }
+  }
+
+  /// Reacts to what the kernel said. Each concerned interface is asked for anew.
+  func handle(_ batch: [LinkEvent]) {
+    guard !isDraining else { return }
+    var concerned: [String: ManagedPort] = [:]
+    for event in batch {
+      let (index, name): (Int32, String?)
+      switch event {
+      case .linkChanged(let link): (index, name) = (link.index, link.name)
+      case .linkRemoved(let removed, let its): (index, name) = (removed, its)
+      case .addressesChanged(let changed): (index, name) = (changed, nil)
+      case .overflow:
+        concerned = ports
+        continue
+      }
+      for port in ports.values where port.isConcerned(index: index, name: name) { concerned[port.name] = port }
+    }
+    for port in concerned.values.sorted(by: { $0.number < $1.number }) { refresh(port) }
+  }
+
+  var portsInOrder: [ManagedPort] { ports.values.sorted { $0.number < $1.number } }
+
+  /// Runs a closure on the pipeline thread and waits for it.
+  func onPlane<Value: Sendable>(_ body: @escaping @Sendable (SwitchCore) throws -> Value) throws -> Value {
+    try plane.performAndWait(body)
+  }
+}
