@@ -109,8 +109,8 @@ public struct SluiceClient: Sendable {
       return .refused(
         .init(
           code: error.code,
-          message: "the agent at \(socket) does not know \(method): it is another version than this program (\(SluiceVersion.current)); "
-            + "restart it with: systemctl restart sluiced"))
+          message: "the agent at \(socket) does not know \(method): "
+            + "it is another version than this program (\(SluiceVersion.current)); restart it with: systemctl restart sluiced"))
     case .unavailable, .unknown, .cancelled, .internalError:
       // gRPC words a broken connection with these codes too, but in terms of its own parts.
       if !channel.isActive { return .connectionLost(socket: socket) }

@@ -12,7 +12,8 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 
 struct GlobalOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The agent's Unix socket (default: $SLUICE_SOCKET, else \(SluiceClient.defaultSocket)).", valueName: "path"))
+    help: ArgumentHelp(
+      "The agent's Unix socket (default: $SLUICE_SOCKET, else \(SluiceClient.defaultSocket)).", valueName: "path"))
   var socket: String?
 
   @Option(name: [.short, .long], help: "How to print: for people (table) or for programs (json).")

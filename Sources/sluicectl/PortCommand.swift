@@ -45,7 +45,9 @@ struct PortCommand: CommandGroup {
 
     func validate() throws {
       if number == 0 { throw ValidationError("--number must be 1 to 65279, not 0") }
-      if `internal`, queues != nil { throw ValidationError("--queues is for interfaces; a port with --internal has none to choose") }
+      if `internal`, queues != nil {
+        throw ValidationError("--queues is for interfaces; a port with --internal has none to choose")
+      }
     }
 
     func run() async throws {

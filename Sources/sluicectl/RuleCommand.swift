@@ -38,7 +38,8 @@ struct RuleCommand: CommandGroup {
         reply = try await global.withAgent { agent in
           try await agent.addRules(lines: source.lines) { sent in
             if total > RuleSource.linesWithoutProgress {
-              Terminal.progress(sent < total ? "sent \(sent) of \(total) lines" : "sent all \(total) lines, waiting for the agent")
+              Terminal.progress(
+                sent < total ? "sent \(sent) of \(total) lines" : "sent all \(total) lines, waiting for the agent")
             }
           }
         }

@@ -41,7 +41,8 @@ struct RuleSource {
     // A line break within an argument would count as two rules in the agent's eyes and spoil the numbering.
     if let broken = arguments.first(where: { $0.contains(where: \.isNewline) }) {
       throw ValidationError(
-        "a rule is one line, and \"\(broken.prefix { !$0.isNewline })\" goes on after it; give several as a file, or on standard input with -")
+        "a rule is one line, and \"\(broken.prefix { !$0.isNewline })\" goes on after it; "
+          + "give several as a file, or on standard input with -")
     }
   }
 
@@ -67,9 +68,10 @@ struct RuleSource {
     }
   }
 
+  /// Works on scalars, because Swift takes "\r\n" for one character, which is not "\n".
   static func lines(of text: String) -> [String] {
-    var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      line.last == "\r" ? String(line.dropLast()) : String(line)
+    var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      String(line.last == "\r" ? line.dropLast() : line)
     }
     // What follows the last line's end is no line.
     if lines.last?.isEmpty == true { lines.removeLast() }

@@ -28,7 +28,9 @@ struct WorkerCommand: CommandGroup {
       if let id {
         let count = workers.count
         workers = workers.filter { $0.id == id }
-        if workers.isEmpty { throw CommandFailure("there is no worker \(id); the agent has \(Human.count(UInt64(count), "worker")), from 0") }
+        if workers.isEmpty {
+          throw CommandFailure("there is no worker \(id); the agent has \(Human.count(UInt64(count), "worker")), from 0")
+        }
       }
       try global.show(workers.document) {
         workers.isEmpty ? "no workers" : workers.map(Self.text).joined(separator: "\n\n")

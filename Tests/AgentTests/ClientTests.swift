@@ -45,7 +45,8 @@ import Testing
   }
   #expect(
     error?.description
-      == "cannot reach the agent at /nonexistent/sluice.sock: no such file; start it with: systemctl start sluiced (or: sudo sluiced --config FILE)")
+      == "cannot reach the agent at /nonexistent/sluice.sock: no such file; "
+      + "start it with: systemctl start sluiced (or: sudo sluiced --config FILE)")
 }
 
 @Test func aPathTooLongForASocketIsSaidSo() async {

@@ -54,6 +54,10 @@ class Client:
         request = self.m.ListRulesRequest(selector=self.m.RuleSelector(**selector))
         return [rule for reply in self.rules.List(request, timeout=10) for rule in reply.rules]
 
+    def all_flows(self, **selection):
+        request = self.m.ListFlowsRequest(**selection)
+        return [flow for reply in self.flows.List(request, timeout=10) for flow in reply.flows]
+
 
 @pytest.fixture(scope="session")
 def stubs(tmp_path_factory):
@@ -110,10 +114,12 @@ def test_errors_have_a_code_and_one_sentence(client, net, agent):
     assert "ghost" in refusal(lambda: client.ports.Get(m.GetPortRequest(port="ghost"), timeout=5), code.NOT_FOUND)
     assert "ghost" in refusal(lambda: client.ports.Delete(m.DeletePortRequest(port="ghost"), timeout=5), code.NOT_FOUND)
     refusal(lambda: client.ports.Add(m.AddPortRequest(name=""), timeout=5), code.INVALID_ARGUMENT)
-    assert "1" in refusal(lambda: client.ports.Add(m.AddPortRequest(name=other.port, number=1), timeout=5), code.ALREADY_EXISTS)
-    assert "10.0.0.300" in refusal(
-        lambda: client.flows.Trace(m.TraceRequest(description="in_port=1,ip,nw_dst=10.0.0.300"), timeout=5), code.INVALID_ARGUMENT)
-    assert "frog" in refusal(lambda: client.deny.Add(m.AddDenyRequest(prefixes=["192.0.2.0/24", "frog"]), timeout=5), code.INVALID_ARGUMENT)
+    taken = m.AddPortRequest(name=other.port, number=1)
+    assert "1" in refusal(lambda: client.ports.Add(taken, timeout=5), code.ALREADY_EXISTS)
+    traced = m.TraceRequest(description="in_port=1,ip,nw_dst=10.0.0.300")
+    assert "10.0.0.300" in refusal(lambda: client.flows.Trace(traced, timeout=5), code.INVALID_ARGUMENT)
+    denied = m.AddDenyRequest(prefixes=["192.0.2.0/24", "frog"])
+    assert "frog" in refusal(lambda: client.deny.Add(denied, timeout=5), code.INVALID_ARGUMENT)
     assert not [entry for reply in client.deny.List(m.ListDenyRequest(), timeout=5) for entry in reply.entries]
 
 
@@ -126,14 +132,15 @@ def test_rules_stream_in_and_out_in_batches(client):
     request = client.m.ListRulesRequest()
     sizes = [len(reply.rules) for reply in client.rules.List(request, timeout=10)]
     assert sum(sizes) == 1001 and len(sizes) < 100
-    deleted = client.rules.Delete(client.m.DeleteRulesRequest(selector=client.m.RuleSelector(match="ip,nw_dst=10.3.0.0/16")), timeout=10)
-    assert deleted.deleted == 200
+    selector = client.m.RuleSelector(match="ip,nw_dst=10.3.0.0/16")
+    assert client.rules.Delete(client.m.DeleteRulesRequest(selector=selector), timeout=10).deleted == 200
 
 
 def test_a_bad_rule_refuses_the_whole_stream_and_says_where(client, stubs):
     before = [rule.text for rule in client.all_rules()]
     with pytest.raises(grpc.RpcError) as raised:
-        client.add_rules(["# a comment", "", "priority=1,ip,actions=drop"], ["priority=2,ip,nw_dst=10.0.0.300,actions=drop", "nonsense"])
+        client.add_rules(
+            ["# a comment", "", "priority=1,ip,actions=drop"], ["priority=2,ip,nw_dst=10.0.0.300,actions=drop", "nonsense"])
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert raised.value.details().startswith("line 4: ")
     metadata = dict(raised.value.trailing_metadata())
@@ -151,7 +158,8 @@ def test_rules_are_selected_by_cookie_and_mask(client):
 
 
 def test_a_listed_rule_can_be_added_again(client):
-    client.add_rules(["priority=9,in_port=1,dl_vlan=5,actions=pop_vlan,output:2", "priority=8,tcp,tp_dst=80,actions=dec_ttl,output:3"])
+    client.add_rules(
+        ["priority=9,in_port=1,dl_vlan=5,actions=pop_vlan,output:2", "priority=8,tcp,tp_dst=80,actions=dec_ttl,output:3"])
     reply = client.add_rules([rule.text for rule in client.all_rules()])
     assert (reply.added, reply.modified) == (0, 3)
 
@@ -160,13 +168,11 @@ def test_traffic_shows_as_flows_addresses_and_worker_counters(client, pair):
     m = client.m
     first, second = pair
     first.ping(second.ip4, count=5)
-    flows = [flow for reply in client.flows.List(m.ListFlowsRequest(), timeout=5) for flow in reply.flows]
+    flows = client.all_flows()
     assert flows and all(flow.tier == m.TIER_USER and flow.match for flow in flows)
     assert len({flow.id for flow in flows}) == len(flows)
-    from_first = [flow for reply in client.flows.List(m.ListFlowsRequest(port=first.port), timeout=5) for flow in reply.flows]
-    assert 0 < len(from_first) < len(flows)
-    one = [flow for reply in client.flows.List(m.ListFlowsRequest(limit=1), timeout=5) for flow in reply.flows]
-    assert len(one) == 1
+    assert 0 < len(client.all_flows(port=first.port)) < len(flows)
+    assert len(client.all_flows(limit=1)) == 1
     learned = {entry.mac: entry.port for reply in client.fdb.List(m.ListFdbRequest(), timeout=5) for entry in reply.entries}
     assert learned[first.mac] == first.port and learned[second.mac] == second.port
     workers = client.workers.List(m.ListWorkersRequest(), timeout=5)
@@ -179,10 +185,8 @@ def test_a_trace_of_fields_and_of_bytes_agree(client, pair):
     m = client.m
     first, second = pair
     client.add_rules(["priority=10,tcp,tp_dst=80,actions=output:2"])
-    described = client.flows.Trace(
-        m.TraceRequest(
-            description=f"in_port=1,tcp,dl_src={first.mac},dl_dst={second.mac},nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_src=1234,tp_dst=80"),
-        timeout=5)
+    fields = f"in_port=1,tcp,dl_src={first.mac},dl_dst={second.mac},nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_src=1234,tp_dst=80"
+    described = client.flows.Trace(m.TraceRequest(description=fields), timeout=5)
     ethernet = bytes.fromhex(second.mac.replace(":", "") + first.mac.replace(":", "") + "0800")
     ip = bytes.fromhex("45000028000040004006" "26ce" "0a0000010a000002")
     tcp = (1234).to_bytes(2, "big") + (80).to_bytes(2, "big") + bytes.fromhex("0000000000000000" "5002ffff00000000")
@@ -243,8 +247,8 @@ def test_many_clients_change_rules_at_once(agent, stubs):
         try:
             for step in range(10):
                 one.add_rules([f"priority={number},ip,nw_dst=10.{number}.{step}.0/24,actions=drop"])
-            return one.rules.Delete(
-                one.m.DeleteRulesRequest(selector=one.m.RuleSelector(match=f"ip,nw_dst=10.{number}.0.0/16")), timeout=20).deleted
+            selector = one.m.RuleSelector(match=f"ip,nw_dst=10.{number}.0.0/16")
+            return one.rules.Delete(one.m.DeleteRulesRequest(selector=selector), timeout=20).deleted
         finally:
             one.channel.close()
 
