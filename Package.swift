@@ -93,6 +93,7 @@ if !dataplaneOnly {
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       exclude: ["README.md"], swiftSettings: plain),
     .executableTarget(name: "sluiced", dependencies: ["Agent", argumentParser], swiftSettings: plain),

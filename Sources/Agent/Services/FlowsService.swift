@@ -1,0 +1,125 @@
+// FlowsService.swift
+//
+// gRPC service sluice.v1.Flows: what the workers hold, and what would happen to a packet.
+// Threads: gRPC's tasks; snapshots are made on the pipeline thread, text here.
+
+import AgentAPI
+import Dataplane
+import GRPCCore
+import Pipeline
+
+struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
+  let context: AgentServiceContext
+
+  func list(
+    request: Sluice_V1_ListFlowsRequest, response: RPCWriter<Sluice_V1_ListFlowsReply>, context call: ServerContext
+  ) async throws {
+    try await context.answer {
+      let filter = try FlowMatch(text: request.match, names: await context.control.portNames())
+      let inPort: UInt32? = request.port.isEmpty ? nil : try await number(of: request.port)
+      let (flows, ports) = try await context.plane.perform { core in
+        (core.flows(overlapping: filter, inPort: inPort).filter { $0.match.isWithin(filter) }, core.ports)
+      }
+      let shown = request.limit == 0 ? flows[...] : flows.prefix(Int(clamping: request.limit))
+      for batch in shown.inBatches() {
+        var reply = Sluice_V1_ListFlowsReply()
+        reply.flows = batch.map { Sluice_V1_Flow($0, ports: ports) }
+        try await response.write(reply)
+      }
+    }
+  }
+
+  func trace(request: Sluice_V1_TraceRequest, context call: ServerContext) async throws -> Sluice_V1_TraceReply {
+    try await context.answer {
+      let inPort: UInt32? = request.inPort.isEmpty ? nil : try await number(of: request.inPort)
+      var key: FlowKey
+      switch request.packet {
+      case .description_p(let text)?:
+        let match = try FlowMatch(text: text, names: await context.control.portNames())
+        key = match.key
+        if let inPort { key[.inPort] = UInt128(inPort) }
+        guard inPort != nil || match.mask(of: .inPort) != 0 else {
+          throw RPCError(
+            code: .invalidArgument, message: "the packet's description has no in_port; expected one, such as in_port=1,\(text)")
+        }
+      case .frame(let frame)?:
+        guard let inPort else {
+          throw RPCError(code: .invalidArgument, message: "a frame says not by which port it comes in; expected in_port as well")
+        }
+        let parsed = parseFrame(Array(frame), inPort: inPort)
+        if let problem = Malformation(rawValue: parsed.layout.problem) {
+          throw RPCError(
+            code: .invalidArgument, message: "the workers would drop this frame of \(frame.count) bytes as malformed: \(problem.name)")
+        }
+        key = parsed.key
+      case nil:
+        throw RPCError(code: .invalidArgument, message: "no packet is given; expected a description in rule syntax, or a frame in hex")
+      }
+      let packet = key
+      let trace = try await context.plane.perform { core in
+        PacketTrace(key: packet, ports: core.ports, rules: core.rules, macs: core.macs)
+      }
+      return Sluice_V1_TraceReply(trace)
+    }
+  }
+
+  func purge(request: Sluice_V1_PurgeFlowsRequest, context call: ServerContext) async throws -> Sluice_V1_PurgeFlowsReply {
+    try await context.answer {
+      var reply = Sluice_V1_PurgeFlowsReply()
+      reply.purged = UInt64(try await context.plane.perform { core in core.purgeFlows() })
+      return reply
+    }
+  }
+
+  private func number(of port: String) async throws -> UInt32 {
+    if let number = await context.control.portNumber(port) { return number }
+    throw PortFailure.missing("there is no port \(port)")
+  }
+}
+
+extension Control {
+  /// The number of the port with a name or number.
+  func portNumber(_ name: String) -> UInt32? { findPort(name)?.number }
+}
+
+extension Sluice_V1_Flow {
+  init(_ flow: FlowSnapshot, ports: PortSet) {
+    self.init()
+    id = flow.id
+    worker = UInt32(flow.worker)
+    match = flow.match.text(names: .none)
+    actions = ports.text(flow.actions)
+    matched = Sluice_V1_Traffic(packets: flow.packets, bytes: flow.bytes)
+    ageMilliseconds = UInt64(max(0, flow.ageSeconds * 1000))
+    // A flow that no packet has hit yet is idle since it was made.
+    idleMilliseconds = UInt64(max(0, min(flow.idleSeconds, flow.ageSeconds) * 1000))
+    tier = .user
+    ruleFound = flow.rule != nil
+    rulePriority = UInt32(flow.rule?.priority ?? 0)
+    ruleCookie = flow.rule?.cookie ?? 0
+  }
+}
+
+extension Sluice_V1_TraceReply {
+  init(_ trace: PacketTrace) {
+    self.init()
+    packet = trace.packet
+    steps = trace.steps.map { step in
+      var message = Sluice_V1_TraceStep()
+      message.table = UInt32(step.table)
+      message.rule = step.rule
+      message.actions = step.actions
+      message.notes = step.notes
+      return message
+    }
+    fields = trace.fields.map { field in
+      var message = Sluice_V1_TraceField()
+      message.match = field.match
+      message.reason = field.reason
+      return message
+    }
+    actions = trace.actions
+    flow = trace.flow
+    verdict = trace.verdict
+  }
+}
