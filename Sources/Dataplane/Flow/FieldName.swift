@@ -37,8 +37,8 @@ public struct FieldName: Sendable {
   /// The field that a name stands for.
   public static func named(_ name: String) -> FieldName? { table[name] }
 
-  /// All names.
-  public static var allNames: [String] { table.keys.sorted() }
+  /// All names, in alphabetical order.
+  public static let allNames: [String] = table.keys.sorted()
 
   private static let table: [String: FieldName] = {
     var table: [String: FieldName] = [:]

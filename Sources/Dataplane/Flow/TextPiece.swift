@@ -35,9 +35,12 @@ public struct TextPiece: Sendable {
     let limit = 80
     var text = ""
     for scalar in string.unicodeScalars.prefix(limit) {
-      let isControl = scalar.value < 32 || (127..<160).contains(scalar.value)
-      let isFormat = scalar.properties.generalCategory == .format || scalar.value == 0xfffd
-      text.unicodeScalars.append(isControl || isFormat ? "?" : scalar)
+      switch scalar.value {
+      case 32..<127: text.unicodeScalars.append(scalar)
+      case 160... where scalar.properties.generalCategory != .format && scalar.value != 0xfffd:
+        text.unicodeScalars.append(scalar)
+      default: text.append("?")
+      }
     }
     return count > limit ? text + "..." : text
   }
