@@ -37,7 +37,9 @@ struct ActionReader {
       tags = max(tags, 1)
     case "mod_nw_tos":
       let tos = try number(item, limit: 252, "a multiple of 4 from 0 to 252")
-      guard tos & 3 == 0 else { throw item.whole.error("the lowest two bits of the TOS are ECN", expected: "a multiple of 4; for ECN, mod_nw_ecn") }
+      guard tos & 3 == 0 else {
+        throw item.whole.error("the lowest two bits of the TOS are ECN", expected: "a multiple of 4; for ECN, mod_nw_ecn")
+      }
       try set(.ipDSCP, UInt128(tos >> 2), FlowField.ipDSCP.allOnes, item)
     case "mod_nw_ecn": try readModify(.ipECN, item)
     case "mod_nw_ttl": try readModify(.ipTTL, item)
@@ -176,7 +178,8 @@ struct ActionReader {
   private mutating func set(_ field: FlowField, _ value: UInt128, _ mask: UInt128, _ item: TextItem) throws(SyntaxError) {
     let requirement = FieldRequirement(field)
     guard requirement.isMet(by: match) else {
-      throw item.whole.error("setting \(field.setFieldName) needs \(requirement.words) in the match", expected: "the protocol to be matched")
+      throw item.whole.error(
+        "setting \(field.setFieldName) needs \(requirement.words) in the match", expected: "the protocol to be matched")
     }
     actions.append(.setField(field, value: value, mask: mask))
   }
@@ -184,12 +187,12 @@ struct ActionReader {
   /// The port field of the protocol that the match names, for tp_src and tp_dst.
   private func transport(_ tcpField: FlowField, _ item: TextItem) throws(SyntaxError) -> FlowField {
     let isSource = tcpField == .tcpSrc
-    for (proto, source, destination) in [
-      (IPProtocol.tcp, FlowField.tcpSrc, FlowField.tcpDst), (IPProtocol.udp, .udpSrc, .udpDst), (IPProtocol.sctp, .sctpSrc, .sctpDst),
-    ] where match.exactValue(of: .ipProto) == UInt128(proto) {
-      return isSource ? source : destination
+    for field in isSource ? [FlowField.tcpSrc, .udpSrc, .sctpSrc] : [.tcpDst, .udpDst, .sctpDst]
+    where FieldRequirement(field).isMet(by: match) {
+      return field
     }
-    throw item.whole.error("setting ports needs \(FieldRequirement.transport.words) in the match", expected: "the protocol to be matched")
+    throw item.whole.error(
+      "setting ports needs \(FieldRequirement.transport.words) in the match", expected: "the protocol to be matched")
   }
 
   // MARK: Pieces

@@ -5,8 +5,8 @@
 //       Looking stage by stage pays twice. A subtable that can hold no match is left early; and the flow that results needs
 //       to look only at the bits that were looked at: a rule on TCP ports whose addresses do not fit does not split
 //       the flow by port.
-// Invariant: every bit of a key belongs to exactly one stage. The EtherType is in the link stage, so a packet other than IPv6 never gets
-//            as far as the words of line 1.
+// Invariant: every bit of a key belongs to exactly one stage. The EtherType is in the link stage, so a packet other than IPv6
+//            never gets as far as the words of line 1.
 // Threads: constants and values.
 // Cost: one multiplication per masked word.
 

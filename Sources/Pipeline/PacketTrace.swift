@@ -1,7 +1,7 @@
 // PacketTrace.swift
 //
-// What: turns a translation into the explanation that `sluicectl trace` shows: the packet, the rule it met, what each action did, which
-//       bits the answer depends on and why, the flow, and the verdict in one sentence.
+// What: turns a translation into the explanation that `sluicectl trace` shows: the packet, the rule it met, what each action
+//       did, which bits the answer depends on and why, the flow, and the verdict in one sentence.
 // Invariant: plain text only, so that it can leave the pipeline thread; made from a translation, it changes nothing.
 // Threads: made on the pipeline thread, read anywhere.
 // Cost: for people.

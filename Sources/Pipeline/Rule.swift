@@ -38,8 +38,8 @@ public final class RuleEntry {
   /// When the rule was added: nanoseconds of the monotonic clock.
   public let createdNanoseconds: UInt64
 
-  /// Packets that the rule decided, and their bytes from the Ethernet header on. The switch adds to them as it collects the counters
-  /// of the flows that came from this rule.
+  /// Packets that the rule decided, and their bytes from the Ethernet header on. The switch adds to them as it collects the
+  /// counters of the flows that came from this rule.
   public var packets: UInt64 = 0
   public var bytes: UInt64 = 0
   /// When a packet last met the rule: nanoseconds of the monotonic clock, 0 for never.

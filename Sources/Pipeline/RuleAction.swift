@@ -18,7 +18,7 @@ public enum ReservedPort {
   public static let all: UInt32 = 0xfffc
   public static let controller: UInt32 = 0xfffd
   /// The host's own port, called LOCAL.
-  public static let local: UInt32 = 0xfffe
+  public static let local: UInt32 = PortNames.localNumber
   public static let none: UInt32 = 0xffff
 }
 

@@ -1,7 +1,8 @@
 // RulePriorities.swift
 //
 // What: the priorities of the rules of one subtable, and the highest of them.
-// Invariant: `heap` holds every priority that has an entry in `counts` once; an entry whose count fell to 0 stays until it surfaces.
+// Invariant: `heap` holds every priority that has an entry in `counts` once; an entry whose count fell to 0 stays until it
+//            surfaces.
 // Threads: confined to its subtable.
 // Cost: O(1) when the priority is there already, else O(log n) in the number of different priorities.
 

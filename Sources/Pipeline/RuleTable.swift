@@ -4,8 +4,8 @@
 //       visited in falling order of their highest priority.
 // Invariants: a match and a priority belong to at most one entry. `ordered` is in its order whenever a search begins.
 // Threads: confined to the pipeline thread.
-// Cost: a search visits subtables until the next one's highest priority is not above the best rule found. Adding or deleting a rule is
-//       O(1) hash operations; the order is repaired once, at the next search.
+// Cost: a search visits subtables until the next one's highest priority is not above the best rule found. Adding or deleting
+//       a rule is O(1) hash operations; the order is repaired once, at the next search.
 
 import Dataplane
 

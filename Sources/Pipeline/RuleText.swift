@@ -2,8 +2,8 @@
 //
 // What: reads and writes a whole rule on one line, as ovs-ofctl's add-flow takes and dump-flows prints it, and the filters of
 //       dump-flows and del-flows.
-// Invariants: what `text` writes is read back as the same rule. A line that dump-flows prints can be added again: its counters and times
-//             are skipped.
+// Invariants: what `text` writes is read back as the same rule. A line that dump-flows prints can be added again: its
+//             counters and times are skipped.
 // Threads: pure.
 // Cost: a few microseconds per rule.
 

@@ -129,8 +129,6 @@ public struct Translation {
   public var learns: Learning?
   /// The answer depends on which ports there are: it floods.
   public var floods = false
-  /// The numbers of the ports that the answer depends on: each that an action names, there or not, up or down.
-  public var portDependencies: [UInt32] = []
   /// Why nothing is sent; nil when something is.
   public var drop: TranslationDrop?
   /// What happened, in order; empty unless asked for.

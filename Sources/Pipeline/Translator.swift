@@ -141,10 +141,6 @@ private struct Run {
     note(.suppressed(reason, port: number))
   }
 
-  private mutating func dependOnPort(_ number: UInt32) {
-    if !result.portDependencies.contains(number) { result.portDependencies.append(number) }
-  }
-
   private mutating func output(to number: UInt32) {
     guard number != ingress else { return suppress(.outputToIngressPort, number) }
     sendIfUp(number)
@@ -153,7 +149,6 @@ private struct Run {
   private mutating func outputToIngress() { sendIfUp(ingress) }
 
   private mutating func sendIfUp(_ number: UInt32) {
-    dependOnPort(number)
     guard let port = ports[number] else { return suppress(.noSuchPort, number) }
     guard port.isUp else { return suppress(.portDown, number) }
     send(to: port)

@@ -334,7 +334,7 @@ private func blend(_ key: FlowKey, _ mask: FlowMask, _ other: FlowKey) -> FlowKe
           guard
             other.actions == translation.actions, other.learns == translation.learns, other.mask == translation.mask,
             other.dependencies == translation.dependencies, other.drop == translation.drop, other.floods == translation.floods,
-            other.portDependencies == translation.portDependencies, other.rule === translation.rule
+            other.rule === translation.rule
           else {
             Issue.record("a packet inside the mask is translated differently: \(place) twin \(FlowMatch(twin, translation.mask).text())")
             return

@@ -29,7 +29,6 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
     let result = try translate("in_port=1,ip", try table("actions=2,3"))
     #expect(result.actions == [.output(12), .output(13)])
     #expect(result.drop == nil)
-    #expect(result.portDependencies == [2, 3])
   }
 
   @Test func nothingIsSentToTheIngressPortUnlessInPortSaysSo() throws {

@@ -89,7 +89,8 @@ public enum AddressText {
         return nil
       }
       guard count + width <= 8 else { return nil }
-      if gap < 0 { front = front << UInt128(16 * width) | UInt128(group) } else { back = back << UInt128(16 * width) | UInt128(group) }
+      let shift = UInt128(16 * width)
+      if gap < 0 { front = front << shift | UInt128(group) } else { back = back << shift | UInt128(group) }
       count += width
       guard i < end else { break }
       guard isColon(i) else { return nil }
@@ -137,7 +138,8 @@ public enum AddressText {
       i = max(j, i + 1)
     }
     func join(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-    return best.isEmpty ? join(groups[...]) : join(groups[..<best.lowerBound]) + "::" + join(groups[best.upperBound...])
+    guard !best.isEmpty else { return join(groups[...]) }
+    return join(groups[..<best.lowerBound]) + "::" + join(groups[best.upperBound...])
   }
 
   private static func hexCharacter(_ nibble: UInt8) -> UInt8 {

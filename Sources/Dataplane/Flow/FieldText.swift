@@ -1,6 +1,7 @@
 // FieldText.swift
 //
-// What: how the value of one field is written: 10.0.0.0/8, 00:11:22:33:44:55, 0x0800, +syn-ack. Values and masks are numbers, right-aligned.
+// What: how the value of one field is written: 10.0.0.0/8, 00:11:22:33:44:55, 0x0800, +syn-ack. Values and masks are
+//       numbers, right-aligned.
 // Invariants: reading what `format` wrote gives the same value and mask. A parsed value has no bit outside its mask, and no
 //             bit that the field is too narrow for.
 // Threads: pure.

@@ -1,7 +1,7 @@
 // MatchPrinter.swift
 //
-// What: writes a match in ovs-ofctl's syntax, in one canonical form: shorthands instead of dl_type and nw_proto, fields in ovs-ofctl's order,
-//       prefixes where a mask is one.
+// What: writes a match in ovs-ofctl's syntax, in one canonical form: shorthands instead of dl_type and nw_proto, fields in
+//       ovs-ofctl's order, prefixes where a mask is one.
 // Invariant: MatchText reads the same match back, as long as the match meets its fields' prerequisites, which all parsed ones do.
 // Threads: pure.
 // Cost: a few microseconds; for people.

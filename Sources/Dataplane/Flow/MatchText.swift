@@ -1,8 +1,9 @@
 // MatchText.swift
 //
 // What: reads a match in ovs-ofctl's syntax: `ip,nw_src=10.0.0.0/8,tp_dst=80`. MatchPrinter.swift writes it.
-// Invariants: hostile text is refused with a SyntaxError, never a trap. Bits of a value outside its mask are cleared, as ovs-ofctl does.
-//             A field whose prerequisite the match lacks is refused, and so are two items that contradict each other.
+// Invariants: hostile text is refused with a SyntaxError, never a trap. Bits of a value outside its mask are cleared, as
+//             ovs-ofctl does. A field whose prerequisite the match lacks is refused, and so are two items that contradict
+//             each other.
 // Threads: pure.
 // Cost: about a microsecond per item.
 //
