@@ -192,11 +192,11 @@ extension Control {
   /// Takes the interface and gives the port to the switch.
   func attach(_ port: ManagedPort) throws(PortFailure) {
     let link = try findLink(of: port)
-    var taken: [QueuePlace] = []
+    var taken: [(worker: Int, share: Int)] = []
     do {
       var attachment = try InterfaceAttachment.open(port.request, link: link, denyList: denyList) {
         let place = nextPlace(besides: port)
-        taken.append(place)
+        taken.append((place.worker, place.share))
         return place
       }
       do {
