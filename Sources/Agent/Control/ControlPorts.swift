@@ -48,8 +48,9 @@ extension Control {
       removePair(of: port)
       throw error
     }
-    ports[port.name] = port
+    // Its condition is part of the news that it was added, so it is settled before the port is known.
     settle(port)
+    ports[port.name] = port
     announce(port, .added, "port \(port.name) was added")
     return (describe(port), false)
   }

@@ -52,10 +52,8 @@ struct ControlSocket: Sendable {
       // The file gets the mode of the socket's inode, so it is narrow from its first instant (net/unix/af_unix.c, unix_bind_bsd).
       try check(fchmod(descriptor, 0o600), path, "set its mode")
       try check(address.withPointer { bind(descriptor, $0, $1) }, path, "bind")
-      if let groupID {
-        try check(chown(path, 0, groupID), path, "give it to its group")
-        try check(chmod(path, 0o660), path, "set its mode")
-      }
+      try check(chown(path, 0, groupID ?? 0), path, "give it to its group")
+      try check(chmod(path, 0o660), path, "set its mode")
       try check(listen(descriptor, backlog), path, "listen")
       var status = stat()
       try check(stat(path, &status), path, "look at it")
