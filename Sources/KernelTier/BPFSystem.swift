@@ -69,7 +69,7 @@ enum BPFSystem {
     type: bpf_map_type, name: String, keySize: Int, valueSize: Int, entries: Int, flags: UInt32
   ) throws(KernelTierError) -> BPFDescriptor {
     var options = bpf_map_create_opts()
-    options.sz = MemoryLayout<bpf_map_create_opts>.stride
+    options.sz = libbpfSize(through: \bpf_map_create_opts.map_ifindex)
     options.map_flags = flags
     let number = try call("create the BPF map \(name)") {
       bpf_map_create(type, name, UInt32(keySize), UInt32(valueSize), UInt32(entries), &options)
@@ -134,7 +134,7 @@ enum BPFSystem {
   ) throws(KernelTierError) {
     let fd = map.number
     var options = bpf_map_batch_opts()
-    options.sz = MemoryLayout<bpf_map_batch_opts>.stride
+    options.sz = libbpfSize(through: \bpf_map_batch_opts.flags)
     var done = UInt32(count)
     try call("change the BPF map \(name)") { bpf_map_update_batch(fd, keys, values, &done, &options) }
   }
@@ -147,7 +147,7 @@ enum BPFSystem {
   ) throws(KernelTierError) -> (count: Int, isLast: Bool) {
     let fd = map.number
     var options = bpf_map_batch_opts()
-    options.sz = MemoryLayout<bpf_map_batch_opts>.stride
+    options.sz = libbpfSize(through: \bpf_map_batch_opts.flags)
     var count = UInt32(capacity)
     let more = try found { () throws(KernelTierError) in
       try call("read the BPF map \(name)") { bpf_map_lookup_batch(fd, position, next, keys, values, &count, &options) }
@@ -195,7 +195,7 @@ enum BPFSystem {
     // A program may grow a packet into its headroom of 256 bytes.
     var output = [UInt8](repeating: 0, count: packet.count + 256)
     var options = bpf_test_run_opts()
-    options.sz = MemoryLayout<bpf_test_run_opts>.stride
+    options.sz = libbpfSize(through: \bpf_test_run_opts.batch_size)
     options.data_size_in = UInt32(packet.count)
     options.data_size_out = UInt32(output.count)
     options.repeat = Int32(repetitions)
@@ -220,7 +220,7 @@ enum BPFSystem {
     interface: UInt32
   ) throws(KernelTierError) -> (native: UInt32, generic: UInt32, offloaded: UInt32) {
     var options = bpf_xdp_query_opts()
-    options.sz = MemoryLayout<bpf_xdp_query_opts>.stride
+    options.sz = libbpfSize(through: \bpf_xdp_query_opts.attach_mode)
     try call("ask which XDP program interface \(interface) runs") { bpf_xdp_query(Int32(interface), 0, &options) }
     return (options.drv_prog_id, options.skb_prog_id, options.hw_prog_id)
   }
@@ -232,7 +232,7 @@ enum BPFSystem {
     interface: UInt32, flags: UInt32, program: Int32?, expected: Int32?
   ) throws(KernelTierError) {
     var options = bpf_xdp_attach_opts()
-    options.sz = MemoryLayout<bpf_xdp_attach_opts>.stride
+    options.sz = libbpfSize(through: \bpf_xdp_attach_opts.old_prog_fd)
     options.old_prog_fd = expected ?? 0
     let mode = expected == nil ? flags | UInt32(XDP_FLAGS_UPDATE_IF_NOEXIST) : flags
     try call(program == nil ? "detach the XDP program" : "attach the XDP program") {
@@ -251,7 +251,7 @@ struct BPFObject: ~Copyable {
   /// Reads an object file from memory; the bytes are not needed afterwards.
   init(bytes: [UInt8], name: String) throws(KernelTierError) {
     var options = bpf_object_open_opts()
-    options.sz = MemoryLayout<bpf_object_open_opts>.stride
+    options.sz = libbpfSize(through: \bpf_object_open_opts.kernel_log_level)
     var opened: OpaquePointer?
     try BPFSystem.call("read the BPF object \(name)") {
       name.withCString { name in
@@ -329,4 +329,13 @@ struct BPFObject: ~Copyable {
   private func missing(_ kind: String, _ name: String) -> KernelTierError {
     .system(operation: "find the \(kind) \(name) in the BPF object \(self.name)", code: ENOENT, detail: "")
   }
+}
+
+/// The size to give libbpf for a structure of options: up to the end of the last field that this file knows.
+///
+/// Not its stride: libbpf refuses options with anything but zeros behind the last field it knows, and what Swift's initialiser
+/// leaves in the padding at the end of a C structure is whatever was there before.
+private func libbpfSize<Options, Field>(through last: KeyPath<Options, Field>) -> Int {
+  // An offset is missing only for computed properties; 0 makes libbpf refuse the call.
+  (MemoryLayout<Options>.offset(of: last) ?? 0) + MemoryLayout<Field>.size
 }
