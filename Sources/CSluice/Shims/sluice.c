@@ -2,6 +2,7 @@
 #include "sluice.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t sluice_checksum_partial(const uint8_t *bytes, size_t length, uint64_t sum) {
 	// Two accumulators of 32-bit words: no carry can be lost in 64 bits below 2^32 words, and the compiler vectorises it.
@@ -120,4 +122,17 @@ int sluice_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_D
 int sluice_epoll_wait(int epoll, int milliseconds) {
 	struct epoll_event events[16];
 	return epoll_wait(epoll, events, 16, milliseconds);
+}
+
+// The linker's marks around the program's code.
+extern char __executable_start[];
+extern char etext[];
+
+void sluice_trim_resident(void) {
+	malloc_trim(0);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t start = ((uintptr_t)__executable_start + page - 1) & ~(page - 1);
+	uintptr_t end = (uintptr_t)etext & ~(page - 1);
+	// Code pages are clean copies of the file, so dropping them loses nothing.
+	if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
 }
