@@ -151,12 +151,14 @@ class Net:
         self.namespaces.append(namespace)
         return namespace
 
-    def veth(self, name, namespace, peer="eth0", mtu=1500, mac=None, queues=1):
-        """A veth pair between the node (interface `name`) and a namespace (interface `peer`), both up."""
+    def veth(self, name, namespace, peer="eth0", mtu=1500, mac=None, queues=None):
+        """A veth pair between the node (interface `name`) and a namespace (interface `peer`), both up. Without `queues` both
+        ends have as many as the kernel chooses."""
         address = ["address", mac] if mac else []
+        count = ["numtxqueues", queues, "numrxqueues", queues] if queues else []
         self.node.ip(
-            "link", "add", name, "mtu", mtu, "numtxqueues", queues, "numrxqueues", queues, "type", "veth", "peer",
-            "name", peer, "mtu", mtu, *address, "netns", namespace.name)
+            "link", "add", name, "mtu", mtu, *count, "type", "veth", "peer", "name", peer, "mtu", mtu, *address, *count, "netns",
+            namespace.name)
         self.node.ip("link", "set", name, "up")
         namespace.ip("link", "set", peer, "up")
 

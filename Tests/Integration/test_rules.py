@@ -50,7 +50,7 @@ def test_output_to_two_ports_copies_the_frame(agent, trio):
 
 def test_a_change_between_two_outputs_touches_only_the_second_copy(agent, trio):
     first, second, third = trio
-    agent.rules("in_port=1,actions=output:2,set_field:10.1.2.3->ip_dst,output:3")
+    agent.rules("in_port=1,ip,actions=output:2,set_field:10.1.2.3->ip_dst,output:3")
     with Tap(first.namespace) as sender, Tap(second.namespace) as two, Tap(third.namespace) as three:
         sender.send(udp(first, second))
         assert two.wait(with_payload(MARK))[IP].dst == second.ip4
@@ -247,9 +247,9 @@ def test_a_rule_change_under_load_is_a_fence(agent, pair):
         with Tap(second.namespace) as tap:
             for _ in range(5):
                 agent.ctl("rule", "add", "priority=9,icmp,actions=drop")
-                # What is in the receiver's own queue when the command returns was forwarded before: let it pass.
+                # What is on its way through the receiver's own stack when the command returns was forwarded before.
                 time.sleep(0.05)
-                tap.collect(lambda packet: False, 0.01)
+                tap.drain()
                 assert tap.collect(lambda packet: ICMP in packet and packet[ICMP].type == 8, 0.2) == []
                 agent.ctl("rule", "del", "icmp")
                 assert tap.wait(lambda packet: ICMP in packet) is not None
@@ -275,7 +275,7 @@ def test_rules_count_their_packets(agent, pair):
 def test_ten_thousand_rules_from_a_file(agent, pair, tmp_path):
     first, second = pair
     file = tmp_path / "rules"
-    lines = [f"priority=100,ip,nw_dst=10.{n >> 8 & 255}.{n & 255}.0/24,actions=drop" for n in range(10_000)]
+    lines = [f"priority=100,ip,nw_dst=10.{60 + (n >> 8)}.{n & 255}.0/24,actions=drop" for n in range(10_000)]
     file.write_text("# ten thousand prefixes\n\n" + "\n".join(lines) + "\n")
     agent.ctl("rule", "del", "ip,nw_dst=10.77.0.0/24")
     started = time.monotonic()
@@ -303,7 +303,6 @@ def test_one_bad_line_of_a_file_changes_nothing_and_is_named(agent, pair):
         ("ip,actions=output:banana", "banana"), ("ip,actions=set_field:300->nw_ttl", "300"),
         ("dl_src=02:00:00,actions=drop", "02:00:00"), ("table=300,actions=drop", "300"),
         ("in_port=99999,actions=drop", "99999"), ("ip,ip,actions=set_field:1.2.3.4->ipv6_dst", "1.2.3.4"),
-        ("priority=5,,actions=drop" + "," * 5000, ""),
     ])
 def test_a_wrong_rule_is_refused_with_what_is_wrong(agent, rule, named):
     before = agent.json("rule", "list")
@@ -335,7 +334,7 @@ def test_the_listed_text_of_a_rule_can_be_added_again(agent):
 def test_trace_says_which_rule_decides(agent, pair):
     agent.rules("priority=10,tcp,tp_dst=80,actions=output:2", "priority=0,actions=drop")
     traced = agent.json("trace", "in_port=1,tcp,nw_src=10.77.0.1,nw_dst=10.77.0.2,tp_dst=80")
-    assert traced["actions"] in ("output:2", "2")
+    assert traced["actions"] in ("output:2", "output:c2")
     assert "tp_dst=80" in traced["steps"][0]["rule"]
     assert "c2" in traced["verdict"]
     dropped = agent.json("trace", "in_port=1,tcp,nw_src=10.77.0.1,nw_dst=10.77.0.2,tp_dst=81")
@@ -347,5 +346,5 @@ def test_trace_takes_a_frame_in_hex_and_answers_as_the_switch_does(agent, pair):
     agent.rules("priority=10,udp,tp_dst=2222,actions=output:2", "priority=0,actions=drop")
     frame = bytes(udp(first, second))
     traced = agent.json("trace", "--in-port", "1", frame.hex())
-    assert traced["actions"] in ("output:2", "2")
+    assert traced["actions"] in ("output:2", "output:c2")
     assert through(first, second, frame) is not None

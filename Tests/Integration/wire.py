@@ -54,6 +54,15 @@ class Tap:
         for packet in packets:
             self.socket.send(bytes(packet))
 
+    def drain(self):
+        """Throws away what has come in so far."""
+        self.socket.setblocking(False)
+        try:
+            while True:
+                self.socket.recv(1)
+        except BlockingIOError:
+            pass
+
     def frames(self, seconds):
         """The frames that come in within so many seconds, as bytes, one by one."""
         end = time.monotonic() + seconds
