@@ -1316,7 +1316,7 @@ public nonisolated struct Sluice_V1_TraceReply: Sendable {
   /// The fields (or the bits of them) that the answer depends on; the flow matches on these.
   public var fields: [Sluice_V1_TraceField] = []
 
-  /// What happens to the packet in the end, ports resolved ("set_field:...,output:2", or "drop").
+  /// What happens to the packet in the end, ports by their names ("set_field:...,output:eth2", or "drop").
   public var actions: String = String()
 
   /// The flow that the workers would install, in rule syntax.
