@@ -34,10 +34,10 @@ public struct AgentConfiguration: Sendable, Equatable {
 
   /// Reads a file.
   ///
-  /// - Parameter checkRule: what is wrong with a rule's text, nil when nothing is.
+  /// - Parameter checkRule: what is wrong with a rule's text, given the names of the ports in the file; nil when nothing is.
   /// - Throws: `ConfigurationError` with every problem of the file.
   public static func read(
-    file: String, checkRule: (String) -> String? = { _ in nil }
+    file: String, checkRule: (String, Set<String>) -> String? = { _, _ in nil }
   ) throws(ConfigurationError) -> AgentConfiguration {
     guard let bytes = contents(of: file) else {
       let reason = String(cString: strerror(errno))
@@ -53,7 +53,7 @@ public struct AgentConfiguration: Sendable, Equatable {
 
   /// Reads the text of a file; `file` is for messages.
   static func read(
-    text: String, file: String, checkRule: (String) -> String? = { _ in nil }
+    text: String, file: String, checkRule: (String, Set<String>) -> String? = { _, _ in nil }
   ) throws(ConfigurationError) -> AgentConfiguration {
     let list = ProblemList()
     var configuration = AgentConfiguration()
@@ -68,7 +68,7 @@ public struct AgentConfiguration: Sendable, Equatable {
     return configuration
   }
 
-  private mutating func read(_ root: ConfigurationNode, checkRule: (String) -> String?) {
+  private mutating func read(_ root: ConfigurationNode, checkRule: (String, Set<String>) -> String?) {
     // A file of comments only is one node without a value.
     guard !root.isNull, let values = root.mapping(keys: Self.keys) else { return }
     if let node = values["agent"] { agent = AgentSection(node) }
@@ -88,9 +88,10 @@ public struct AgentConfiguration: Sendable, Equatable {
       }
     }
     if let node = values["rules"], let elements = node.elements() {
+      let names = Set(ports.map(\.name))
       rules = elements.compactMap { element in
         guard let text = element.text() else { return nil }
-        if let flaw = checkRule(text) { element.problem(flaw) }
+        if let flaw = checkRule(text, names) { element.problem(flaw) }
         return text
       }
     }

@@ -61,11 +61,12 @@ actor Control {
   ///
   /// - Throws: `StoreError` when the store cannot be read. A port that cannot be opened does not stop the agent: it is shown as failed.
   func start() throws {
-    try loadRules()
     try loadDenyList()
     let stored = try store.ports()
     removeLeftovers(stored: stored)
     try adoptPorts(stored: stored)
+    // Rules may name ports, and are in force before the first packet comes.
+    try loadRules()
     for port in portsInOrder { bringUp(port) }
   }
 

@@ -122,17 +122,15 @@ extension Control {
   private func configuredRules() -> [Rule] {
     (configuration.rules ?? AgentConfiguration.defaultRules).compactMap { text in
       do {
-        return try Rule(text: text, names: configuredNames())
+        return try Rule(text: text, names: portNames())
       } catch {
-        // The configuration was checked when it was read, so this is a port name that only the store knew.
+        // The configuration was checked when it was read, so this is the name of a port that was left out.
         logger.error("a rule of the configuration is not in force", metadata: ["rule": "\(text)", "reason": "\(error)"])
         troubles["rules"] = "a rule of the configuration is not in force: \(text): \(error)"
         return nil
       }
     }
   }
-
-  private func configuredNames() -> PortNames { AgentConfiguration.portNames(of: configuration.ports, and: portNames()) }
 
   private func announce(_ rules: [Rule], _ kind: Sluice_V1_RuleChange) {
     guard events.isWatched else { return }
@@ -144,20 +142,6 @@ extension Control {
       event.rule.rule = Sluice_V1_Rule(rule)
       events.publish(event)
     }
-  }
-}
-
-extension AgentConfiguration {
-  /// Names that a rule of the configuration may use: those of its own ports that have a number, and those that the agent has.
-  static func portNames(of ports: [PortRequest], and others: PortNames = .none) -> PortNames {
-    var numbers: [String: UInt32] = [:]
-    for port in ports { if let number = port.number { numbers[port.name] = number } }
-    let known = numbers
-    return PortNames(
-      number: { name in
-        if let number = known[name] { return number }
-        return try? others.parse(TextPiece(name))
-      }, name: { _ in nil })
   }
 }
 

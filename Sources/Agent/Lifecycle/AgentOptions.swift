@@ -3,6 +3,7 @@
 // What the command line of sluiced says. It wins over the configuration file.
 // Threads: a value.
 
+import Dataplane
 import Glibc
 import Logging
 import Pipeline
@@ -31,16 +32,16 @@ public struct AgentOptions: Sendable {
   /// - Throws: `ConfigurationError`.
   func configuration(file: String?) throws(ConfigurationError) -> AgentConfiguration {
     var configuration = AgentConfiguration()
-    if let file { configuration = try AgentConfiguration.read(file: file) { Self.flaw(ofRule: $0) } }
+    if let file { configuration = try AgentConfiguration.read(file: file) { Self.flaw(ofRule: $0, portNames: $1) } }
     if let socket { configuration.agent.socket = socket }
     if let logLevel { configuration.agent.logLevel = logLevel }
     return configuration
   }
 
-  /// What is wrong with a rule in the file. Port names are looked up when the rules are put in force, so any name passes here.
-  private static func flaw(ofRule text: String) -> String? {
+  /// What is wrong with a rule in the file. Its ports may be named; numbers are given to them later, so any number will do here.
+  private static func flaw(ofRule text: String, portNames: Set<String>) -> String? {
     do {
-      _ = try Rule(text: text, names: .init(number: { _ in 1 }, name: { _ in nil }))
+      _ = try Rule(text: text, names: PortNames(number: { portNames.contains($0) ? 1 : nil }, name: { _ in nil }))
       return nil
     } catch {
       return "\(error)"
