@@ -22,7 +22,10 @@ struct FlowRecord {
   var drop: TranslationDrop?
   let createdNanoseconds: UInt64
   let hash: UInt64
-  /// Counts already added to the rule.
+  /// What the slot had counted when the flow got it.
+  var basePackets: UInt64 = 0
+  var baseBytes: UInt64 = 0
+  /// The slot's counts that have been added to the rule, or are not this flow's.
   var creditedPackets: UInt64 = 0
   var creditedBytes: UInt64 = 0
   /// The worker's stamp of last use when the source station was last refreshed.
@@ -99,7 +102,11 @@ final class FlowDirectory {
     }
     slab.fill(
       slot: slot, key: key, mask: maskIndex, kind: kind, output: output, program: program, hash: hash, now: now)
-    self[slot] = makeRecord(maskIndex, hash)
+    var record = makeRecord(maskIndex, hash)
+    let counted = slab.counters(of: slot)
+    (record.basePackets, record.baseBytes) = (counted.packets, counted.bytes)
+    (record.creditedPackets, record.creditedBytes) = (counted.packets, counted.bytes)
+    self[slot] = record
     slotByHash[filed] = slot
     count += 1
     worker.installFlow(slot)

@@ -150,11 +150,14 @@ extension SwitchCore {
   func snapshot(_ handle: FlowHandle, _ record: FlowRecord?, match: FlowMatch? = nil) -> FlowSnapshot {
     let counters = workers[handle.worker].slab.counters(of: handle.slot)
     let directory = directories[handle.worker]
+    // The worker stamps the slot when it installs the flow, which may be a moment away.
+    let lastUsed = max(counters.lastUsed, record?.refreshedAt ?? 0)
     return FlowSnapshot(
       id: record?.id ?? 0, worker: handle.worker,
       match: match ?? record.map { directory.match(of: handle.slot, $0) } ?? .any, actions: record?.actions ?? [],
-      rule: record?.rule?.rule, drop: record?.drop, packets: counters.packets, bytes: counters.bytes,
+      rule: record?.rule?.rule, drop: record?.drop,
+      packets: counters.packets - (record?.basePackets ?? 0), bytes: counters.bytes - (record?.baseBytes ?? 0),
       ageSeconds: record.map { Double(sluice_monotonic_nanoseconds() - $0.createdNanoseconds) / 1e9 } ?? 0,
-      idleSeconds: clock.seconds(since: counters.lastUsed))
+      idleSeconds: clock.seconds(since: lastUsed))
   }
 }

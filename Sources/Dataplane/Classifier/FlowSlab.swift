@@ -3,11 +3,13 @@
 // What: the flows of one worker in one stretch of memory, 128 bytes each, found by index; the second key line of IPv6 flows and
 //       the masks lie in arrays beside it. Indices, not pointers, travel through caches and mailboxes.
 // Invariants: slot 0 and mask 0 are never used: they match nothing (the mask is empty, the key is not), so an empty cache entry needs no test.
-//             A removed slot gets mask 0 and so matches nothing from then on. A slot's key has no bit outside its mask.
-// Threads: the pipeline thread fills a slot and a mask before it sends their index to the worker, and takes them back after the
-//          worker has confirmed the removal; in between the worker owns them. Counters are written by the worker and read by
-//          the pipeline thread, both with relaxed atomics.
-// Cost: mapped at start for the flow limit, touched when used: 128 bytes per IPv4 flow, 192 per IPv6 flow.
+//             A removed slot gets mask 0 and so matches nothing from then on. A slot's key has no bit outside its mask. Counters of a slot
+//             only grow, through all flows that have had it: a flow's own counts are differences.
+// Threads: the worker alone writes slots, because its exact cache may lead it to any of them at any time, removed ones included. The pipeline
+//          thread describes a flow in the FlowSpec of the same index before it sends the index to the worker, and takes spec and mask
+//          back after the worker has confirmed the removal; in between both only read them. Counters are written by the
+//          worker and read by the pipeline thread, both with relaxed atomics.
+// Cost: mapped at start for the flow limit, touched when used: 288 bytes per IPv4 flow, 352 per IPv6 flow; look-ups touch 128 and 192 of them.
 
 import CSluice
 import Glibc
@@ -42,10 +44,17 @@ public struct FlowSlot: BitwiseCopyable {
   var reserved: (UInt64, UInt64)
 }
 
-/// A mask and how often it was the one that matched.
-@frozen
-public struct MaskSlot: BitwiseCopyable {
-  var mask: FlowMask
+/// A flow as the pipeline thread describes it to a worker.
+struct FlowSpec: BitwiseCopyable {
+  /// The masked key.
+  var key: FlowKey
+  var hash: UInt64
+  /// The cycle counter when the flow was made: the stamp of its first "use".
+  var now: UInt64
+  var program: UnsafePointer<ActionProgram>?
+  var mask: UInt16
+  var output: PortIndex
+  var kind: FlowKind
 }
 
 /// Memory of the flows and masks of one worker.
@@ -58,48 +67,48 @@ public final class FlowSlab: @unchecked Sendable {
   let slots: UnsafeMutablePointer<FlowSlot>
   let line1: UnsafeMutablePointer<FlowLine>
   let masks: UnsafeMutablePointer<FlowMask>
+  private let specs: UnsafeMutablePointer<FlowSpec>
   public let capacity: Int
   private let slotBytes: Int
   private let line1Bytes: Int
   private let maskBytes: Int
+  private let specBytes: Int
 
   /// - Parameter capacity: flows that can be held, slot 0 not counted.
   public static func make(capacity: Int) throws(FrameMemoryError) -> FlowSlab {
     precondition(MemoryLayout<FlowSlot>.stride == 128, "a flow slot is two cache lines")
     let count = capacity + 1
-    let sizes = (
+    let sizes = [
       count * MemoryLayout<FlowSlot>.stride, count * MemoryLayout<FlowLine>.stride,
-      maskCapacity * MemoryLayout<FlowMask>.stride
-    )
-    guard let slots = sluice_map_memory(sizes.0, 0) else { throw .cannotMap(bytes: sizes.0, errno: errno) }
-    guard let line1 = sluice_map_memory(sizes.1, 0) else {
-      sluice_unmap_memory(slots, sizes.0)
-      throw .cannotMap(bytes: sizes.1, errno: errno)
+      maskCapacity * MemoryLayout<FlowMask>.stride, count * MemoryLayout<FlowSpec>.stride,
+    ]
+    var memory: [UnsafeMutableRawPointer] = []
+    for size in sizes {
+      guard let mapped = sluice_map_memory(size, 0) else {
+        let code = errno
+        for (earlier, size) in zip(memory, sizes) { sluice_unmap_memory(earlier, size) }
+        throw .cannotMap(bytes: size, errno: code)
+      }
+      memory.append(mapped)
     }
-    guard let masks = sluice_map_memory(sizes.2, 0) else {
-      sluice_unmap_memory(slots, sizes.0)
-      sluice_unmap_memory(line1, sizes.1)
-      throw .cannotMap(bytes: sizes.2, errno: errno)
-    }
-    return FlowSlab(capacity: capacity, slots: slots, line1: line1, masks: masks, sizes: sizes)
+    return FlowSlab(capacity: capacity, memory: memory, sizes: sizes)
   }
 
-  private init(
-    capacity: Int, slots: UnsafeMutableRawPointer, line1: UnsafeMutableRawPointer, masks: UnsafeMutableRawPointer,
-    sizes: (Int, Int, Int)
-  ) {
+  private init(capacity: Int, memory: [UnsafeMutableRawPointer], sizes: [Int]) {
     self.capacity = capacity
-    self.slots = slots.assumingMemoryBound(to: FlowSlot.self)
-    self.line1 = line1.assumingMemoryBound(to: FlowLine.self)
-    self.masks = masks.assumingMemoryBound(to: FlowMask.self)
-    (slotBytes, line1Bytes, maskBytes) = sizes
-    self.slots[0].key.w0 = .max
+    slots = memory[0].assumingMemoryBound(to: FlowSlot.self)
+    line1 = memory[1].assumingMemoryBound(to: FlowLine.self)
+    masks = memory[2].assumingMemoryBound(to: FlowMask.self)
+    specs = memory[3].assumingMemoryBound(to: FlowSpec.self)
+    (slotBytes, line1Bytes, maskBytes, specBytes) = (sizes[0], sizes[1], sizes[2], sizes[3])
+    slots[0].key.w0 = .max
   }
 
   deinit {
     sluice_unmap_memory(slots, slotBytes)
     sluice_unmap_memory(line1, line1Bytes)
     sluice_unmap_memory(masks, maskBytes)
+    sluice_unmap_memory(specs, specBytes)
   }
 
   /// Prefers pages on the NUMA node of a CPU; before any slot is filled.
@@ -128,28 +137,19 @@ public final class FlowSlab: @unchecked Sendable {
   }
 }
 
-/// A flow as the pipeline thread hands it to a worker and reads it back.
+/// The pipeline thread's side.
 extension FlowSlab {
-  /// Fills a free slot. Called by the pipeline thread before the slot's index is sent to the worker.
+  /// Describes a flow in a free place. Called by the pipeline thread before the index is sent to the worker.
   public func fill(
     slot index: UInt32, key: FlowKey, mask maskIndex: UInt16, kind: FlowKind, output: PortIndex,
     program: UnsafePointer<ActionProgram>?, hash: UInt64, now: UInt64
   ) {
-    let mask = masks[Int(maskIndex)]
-    let usesLine1 = mask.lines & 2 != 0
-    slots[Int(index)] = FlowSlot(
-      key: key.line0 & mask.bits.line0, packets: 0, bytes: 0, lastUsed: now, program: program, mask: maskIndex,
-      output: output, kind: kind, usesLine1: usesLine1, hash: hash, reserved: (0, 0))
-    if usesLine1 { line1[Int(index)] = key.line1 & mask.bits.line1 }
+    specs[Int(index)] = FlowSpec(
+      key: key & masks[Int(maskIndex)], hash: hash, now: now, program: program, mask: maskIndex, output: output, kind: kind)
   }
 
   /// The masked key of a live flow.
-  public func key(of index: UInt32) -> FlowKey {
-    var key = FlowKey()
-    key.line0 = slots[Int(index)].key
-    if slots[Int(index)].usesLine1 { key.line1 = line1[Int(index)] }
-    return key
-  }
+  public func key(of index: UInt32) -> FlowKey { specs[Int(index)].key }
 
   /// The mask in a place.
   public func mask(_ index: UInt16) -> FlowMask { masks[Int(index)] }
@@ -157,7 +157,8 @@ extension FlowSlab {
   /// Writes a mask into a free place. Called by the pipeline thread before it tells the worker.
   public func setMask(_ index: UInt16, _ mask: FlowMask) { masks[Int(index)] = mask }
 
-  /// Packets, bytes and the cycle stamp of the last use.
+  /// Packets and bytes of all flows that have had this slot, and the cycle stamp of the last use. They are those of the flow before until the
+  /// worker has carried out the installation.
   public func counters(of index: UInt32) -> (packets: UInt64, bytes: UInt64, lastUsed: UInt64) {
     let slot = slots + Int(index)
     let raw = UnsafeMutableRawPointer(slot)
@@ -165,5 +166,32 @@ extension FlowSlab {
       sluice_load_relaxed_u64(raw.advanced(by: offset).assumingMemoryBound(to: UInt64.self))
     }
     return (read(64), read(72), read(80))
+  }
+}
+
+/// The worker's side.
+extension FlowSlab {
+  /// Makes a slot what its spec says. Worker only.
+  func activate(_ index: UInt32) {
+    let spec = specs + Int(index)
+    let slot = slots + Int(index)
+    slot.pointee.key = spec.pointee.key.line0
+    slot.pointee.program = spec.pointee.program
+    slot.pointee.mask = spec.pointee.mask
+    slot.pointee.output = spec.pointee.output
+    slot.pointee.kind = spec.pointee.kind
+    slot.pointee.hash = spec.pointee.hash
+    slot.pointee.usesLine1 = masks[Int(spec.pointee.mask)].lines & 2 != 0
+    if slot.pointee.usesLine1 { line1[Int(index)] = spec.pointee.key.line1 }
+    let words = UnsafeMutableRawPointer(slot).assumingMemoryBound(to: UInt64.self)
+    sluice_store_relaxed_u64(words + 10, spec.pointee.now)
+  }
+
+  /// Makes a slot match nothing. Worker only.
+  func deactivate(_ index: UInt32) {
+    let slot = slots + Int(index)
+    slot.pointee.mask = 0
+    slot.pointee.key.w0 |= 1
+    slot.pointee.usesLine1 = false
   }
 }

@@ -3,9 +3,9 @@
 // What: the classifier behind the exact cache: one hash table for the flows of all masks. A look-up tries the masks in order of
 //       how often they hit; each try hashes the key under that mask and reads one bucket.
 // Why one table: no table grows or is rehashed while packets wait; its memory is known at start.
-// Invariants: at most `capacity` flows live in at least twice as many places, so an empty place always ends a search. A place
-//             that was emptied in a full bucket becomes a tombstone, because searches went past it.
-//             `order` lists exactly the masks that have flows.
+// Invariants: at most `capacity` flows live in at least twice as many places, so an empty place always ends a search. A bucket with an empty
+//             place was never passed over by an entry that lies further on: a removal pulls such an entry back into the hole. So nothing
+//             wears out however long flows come and go. `order` lists exactly the masks that have flows.
 // Threads: confined to one worker.
 // Cost: a bucket is one cache line of eight entries (32-bit tag, 32-bit flow index).
 
@@ -26,8 +26,6 @@ struct MegaflowTable: ~Copyable {
   private let slab: FlowSlab
 
   private static let ways = 8
-  /// An entry without a flow that does not end a search.
-  private static let tombstone: UInt64 = 1 << 32
 
   init?(slab: FlowSlab, secrets: HashSecrets) {
     var places = 64
@@ -57,19 +55,20 @@ struct MegaflowTable: ~Copyable {
     entries + Int(truncatingIfNeeded: (number & bucketMask) &* UInt64(Self.ways))
   }
 
-  /// A non-zero tag that is not the tombstone's pattern.
+  /// Never 0, because no flow has index 0.
   @inline(__always)
-  private func entry(_ hash: UInt64, _ index: UInt32) -> UInt64 { (hash >> 32 | 2) << 32 | UInt64(index) }
+  private func entry(_ hash: UInt64, _ index: UInt32) -> UInt64 { (hash >> 32) << 32 | UInt64(index) }
 
-  /// Adds a filled slot and returns true when it is the first one of its mask. The pipeline never offers a flow that is there already.
+  /// Begins to use a slot whose spec has been filled; true when it is the first one of its mask. The pipeline never offers a flow that is there already.
   mutating func insert(_ index: UInt32) -> Bool {
+    slab.activate(index)
     let slot = slab.slots + Int(index)
     let mask = slot.pointee.mask
     let hash = slot.pointee.hash
     var number = hash
     search: while true {
       let b = bucket(number)
-      for way in 0..<Self.ways where UInt32(truncatingIfNeeded: b[way]) == 0 {
+      for way in 0..<Self.ways where b[way] == 0 {
         b[way] = entry(hash, index)
         break search
       }
@@ -94,20 +93,16 @@ struct MegaflowTable: ~Copyable {
       let b = bucket(number)
       var hasEmpty = false
       for way in 0..<Self.ways {
-        if b[way] == 0 { hasEmpty = true }
         if b[way] == wanted {
-          var full = true
-          for other in 0..<Self.ways where b[other] == 0 { full = false }
-          b[way] = full ? Self.tombstone : 0
+          empty(number, way)
           break search
         }
+        if b[way] == 0 { hasEmpty = true }
       }
       precondition(!hasEmpty, "flow \(index) is not in the table")
       number &+= 1
     }
-    slot.pointee.mask = 0
-    slot.pointee.key.w0 |= 1
-    slot.pointee.usesLine1 = false
+    slab.deactivate(index)
     population[Int(mask)] -= 1
     guard population[Int(mask)] == 0 else { return false }
     for place in 0..<maskCount where order[place] == mask {
@@ -116,6 +111,35 @@ struct MegaflowTable: ~Copyable {
       break
     }
     return true
+  }
+
+  /// Empties a place. When its bucket was full, entries further on may have passed it over: one of them takes the place, and its own is emptied in turn.
+  private mutating func empty(_ number: UInt64, _ way: Int) {
+    var hole = (number: number, way: way)
+    var wasFull = !hasEmptyPlace(number)
+    bucket(number)[way] = 0
+    var next = number
+    while wasFull {
+      next &+= 1
+      let b = bucket(next)
+      let nextIsFull = !hasEmptyPlace(next)
+      for other in 0..<Self.ways where b[other] != 0 {
+        let home = slab.slots[Int(UInt32(truncatingIfNeeded: b[other]))].hash
+        // It passed the hole over when its home is at the hole or before it, counted back from where it lies.
+        guard (next &- home) & bucketMask >= (next &- hole.number) & bucketMask else { continue }
+        bucket(hole.number)[hole.way] = b[other]
+        b[other] = 0
+        hole = (next, other)
+        break
+      }
+      wasFull = nextIsFull
+    }
+  }
+
+  private func hasEmptyPlace(_ number: UInt64) -> Bool {
+    let b = bucket(number)
+    for way in 0..<Self.ways where b[way] == 0 { return true }
+    return false
   }
 
   /// Finds the flow of a key, or 0.
@@ -127,7 +151,7 @@ struct MegaflowTable: ~Copyable {
       let maskLines = mask.pointee.lines
       guard maskLines & ~lines == 0 else { continue }
       let hash = secrets.hash(key, mask, lines: maskLines)
-      let tag = hash >> 32 | 2
+      let tag = hash >> 32
       var number = hash
       while true {
         let b = bucket(number)
