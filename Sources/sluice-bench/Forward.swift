@@ -49,6 +49,10 @@ struct Forward: ParsableCommand {
 
   func run() throws {
     let frames = try Trace(frames: PcapFile.frames(path: trace))
+    let longest = 4096 - FrameMemory.headroom
+    guard frames.longestFrame <= longest else {
+      throw ValidationError("--trace \(trace): its longest frame has \(frames.longestFrame) bytes; expected at most \(longest)")
+    }
     let ruleList = try RuleFile.load(path: rules)
     let bench = try ForwardingBench(trace: frames, rules: ruleList, workers: workers, firstCPU: cpu, outputs: ports)
     defer { bench.stop() }
@@ -69,10 +73,11 @@ struct ForwardingBench {
     let flowLimit = max(200_000, trace.count * 5 / 4)
     var exactEntries = 1 << 17
     while exactEntries < trace.count * 2, exactEntries < 1 << 22 { exactEntries *= 2 }
+    let chunkSize = trace.longestFrame + FrameMemory.headroom <= 2048 ? 2048 : 4096
     let configuration = SwitchConfiguration(
       workers: (0..<workers).map {
         WorkerConfiguration(
-          cpu: (first + $0) % cpus, mode: .busy, chunkSize: 2048, chunkCount: 4096, flowLimit: flowLimit,
+          cpu: (first + $0) % cpus, mode: .busy, chunkSize: chunkSize, chunkCount: 4096, flowLimit: flowLimit,
           exactEntries: exactEntries)
       }, flowIdleSeconds: 3600)
     sluice = try Switch(configuration: configuration)

@@ -1,12 +1,12 @@
 // MemoryPort.swift
 //
 // What: ports without a kernel: ReplayQueue hands out a trace from memory in a loop (as DPDK's net_pcap does with
-//       infinite_rx=1), NullQueue swallows what it is sent, RingQueue joins test code to a worker. Benchmarks and
-//       tests run the real worker on them.
-// Invariants: each replayed frame is copied into a frame of the worker's memory, as a NIC would write it.
-// Threads: as PortQueue says; RingQueue's test side is used only while the worker is stopped or through its own locks.
-// Cost: ReplayQueue copies in 64-byte blocks; frames start at offsets staggered by 64 bytes so that the headers of a batch do not
-//       all fall into the same few cache sets, as they would at equal offsets of 2 KiB chunks.
+//       infinite_rx=1), NullQueue swallows what it is sent. Benchmarks run the real worker on them.
+// Invariants: each replayed frame is copied into a frame of the worker's memory, as a NIC would write it, and lies wholly in its chunk: a
+//             trace with a longer frame than a chunk holds must not be replayed into it.
+// Threads: as PortQueue says.
+// Cost: ReplayQueue copies in 64-byte blocks; frames start at offsets staggered by 64 bytes, as far as the longest frame leaves room, so that
+//       the headers of a batch do not all fall into the same few cache sets, as they would at equal offsets of 2 KiB chunks.
 
 import CSluice
 
@@ -17,10 +17,13 @@ public final class Trace: @unchecked Sendable {
   let offsets: UnsafeMutablePointer<UInt32>  // in 64-byte blocks
   let lengths: UnsafeMutablePointer<UInt32>
   public let count: Int
+  /// Bytes of the longest frame.
+  public let longestFrame: Int
 
-  /// - Parameter frames: the frames in order, each 14 to 9,000 bytes.
+  /// - Parameter frames: the frames in order, none of them empty.
   public init(frames: [[UInt8]]) {
     count = frames.count
+    longestFrame = frames.reduce(0) { max($0, $1.count) }
     offsets = .allocate(capacity: max(frames.count, 1))
     lengths = .allocate(capacity: max(frames.count, 1))
     var blocks = 0
@@ -66,11 +69,16 @@ public final class ReplayQueue: PortQueue, @unchecked Sendable {
     let count = trace.count
     var index = next
     var step = stagger
+    let blocks = (trace.longestFrame + 63) / 64
+    let spareBlocks = memory.chunkSize / 64 - FrameMemory.headroom / 64 - blocks
+    precondition(spareBlocks >= 0, "a frame of \(trace.longestFrame) bytes does not fit a chunk of \(memory.chunkSize)")
+    // The largest power of two of places that fits, eight at most.
+    let staggerMask: UInt64 = spareBlocks >= 7 ? 7 * 64 : spareBlocks >= 3 ? 3 * 64 : spareBlocks >= 1 ? 64 : 0
     var received = 0
     while received < limit, let chunk = memory.allocate() {
       let length = lengths[index]
       let address = chunk &+ UInt64(FrameMemory.headroom) &+ step
-      step = (step &+ 64) & 511
+      step = (step &+ 64) & staggerMask
       let from = UnsafeMutableRawPointer(source + Int(offsets[index]) &* 64)
       let to = UnsafeMutableRawPointer(memory.bytes(at: address))
       var block = 0

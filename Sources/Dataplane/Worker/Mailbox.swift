@@ -34,7 +34,7 @@ struct WorkerCommand: BitwiseCopyable {
   var slot: UInt32 = 0
   var number: UInt32 = 0
   var frame = FrameDescriptor(address: 0, length: 0)
-  var queue: UInt = 0
+  var queue: UnsafeRawPointer?
   var program: UnsafePointer<ActionProgram>?
 }
 

@@ -60,6 +60,9 @@ public final class SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
   /// Elements ever pushed. Producer only.
   public var pushedCount: UInt64 { sluice_load_relaxed_u64(tail) }
 
+  /// Elements ever pushed, for threads other than the producer: at least those pushed before what the caller has synchronised with.
+  public var producedCount: UInt64 { sluice_load_acquire_u64(tail) }
+
   /// Elements ever consumed. Any thread.
   public var consumedCount: UInt64 { sluice_load_acquire_u64(head) }
 

@@ -78,6 +78,10 @@ struct WorkerPort {
   /// Frames waiting for the end of the batch.
   var waiting: UnsafeMutablePointer<FrameDescriptor>
   var waitingCount: Int
+  /// The port is in the list of those to be flushed at the end of the batch.
+  var isDirty: Bool
+  /// The transmitter leads to another worker, which counts what is sent.
+  var isLink: Bool
   /// The longest frame that may leave.
   var maxFrame: UInt32
   /// The OpenFlow number, big-endian.
@@ -114,7 +118,8 @@ public final class Worker: @unchecked Sendable {
   let ports: UnsafeMutablePointer<WorkerPort>
   let receivers: UnsafeMutablePointer<Receiver>
   var receiverCount = 0
-  static let receiverCapacity = 4096
+  /// Queues that a worker can receive from.
+  public static let receiverCapacity = 4096
   let dirty: UnsafeMutablePointer<UInt16>
   var dirtyCount = 0
   let batch: Batch
@@ -186,8 +191,8 @@ public final class Worker: @unchecked Sendable {
     for i in 0..<WorkerCounters.portCapacity {
       (ports + i).initialize(
         to: WorkerPort(
-          transmitter: nil, waiting: .allocate(capacity: Self.waitingCapacity), waitingCount: 0, maxFrame: 0,
-          numberBigEndian: 0, pendingUpcalls: 0))
+          transmitter: nil, waiting: .allocate(capacity: Self.waitingCapacity), waitingCount: 0, isDirty: false,
+          isLink: false, maxFrame: 0, numberBigEndian: 0, pendingUpcalls: 0))
     }
     receivers = .allocate(capacity: Self.receiverCapacity)
     dirty = .allocate(capacity: WorkerCounters.portCapacity)
@@ -280,10 +285,11 @@ public final class Worker: @unchecked Sendable {
     var canWait = true
     for i in 0..<receiverCount where receivers[i].queue._withUnsafeGuaranteedRef({ $0.waitDescriptor }) < 0 { canWait = false }
     guard canWait else { return }
+    // Frames that are still under way need a look soon, because their return wakes nobody.
+    let underWay = underWay || outgoing.contains { ($0?.lentCount ?? 0) > 0 }
     doorbell.announceSleep()
     if mailbox.isEmpty, incoming.allSatisfy({ $0.over.isEmpty }) {
       counters.add(.sleeps, 1)
-      // Frames that are still under way need a look soon, because their completion wakes nobody.
       _ = sluice_epoll_wait(epoll, underWay ? 1 : 1000)
     }
     doorbell.awake()
@@ -299,17 +305,23 @@ public final class Worker: @unchecked Sendable {
   private func serveLinks() -> Int {
     var served = 0
     for link in incoming {
-      while served < Self.batchSize, let linked = link.over.peek() {
+      // A batch from each link in turn, so that no busy neighbour keeps the others waiting.
+      var left = Self.batchSize
+      while left > 0, let linked = link.over.peek() {
         let frame = linked.pointee
-        if let chunk = memory.allocate() {
-          let address = chunk &+ UInt64(FrameMemory.headroom)
+        if Int(frame.length) > memory.chunkSize {
+          counters.drop(port: Int(frame.port), .tooBig)
+        } else if let chunk = memory.allocate() {
+          let room = min(FrameMemory.headroom, memory.chunkSize - Int(frame.length))
+          let address = chunk &+ UInt64(room)
           memcpy(memory.bytes(at: address), frame.bytes, Int(frame.length))
           enqueue(FrameDescriptor(address: address, length: frame.length), to: Int(frame.port))
         } else {
           counters.drop(port: Int(frame.port), .noFreeFrame)
         }
-        _ = link.back.push(frame.address)
+        link.giveBack(frame.address)
         link.over.consume()
+        left -= 1
         served += 1
       }
     }
@@ -330,11 +342,7 @@ public final class Worker: @unchecked Sendable {
       case .removeFlow:
         if table.remove(command.pointee.slot) { masksChanged = true }
       case .attachReceiver: attachReceiver(command.pointee)
-      case .attachTransmitter:
-        let port = Int(command.pointee.port)
-        ports[port].transmitter = Unmanaged.fromOpaque(UnsafeRawPointer(bitPattern: command.pointee.queue)!)
-        ports[port].maxFrame = command.pointee.slot
-        ports[port].numberBigEndian = command.pointee.number.bigEndian
+      case .attachTransmitter: attachTransmitter(command.pointee)
       case .detachPort: detach(Int(command.pointee.port))
       case .setMaxFrame: ports[Int(command.pointee.port)].maxFrame = command.pointee.slot
       case .resume: resume(command.pointee)
@@ -351,8 +359,20 @@ public final class Worker: @unchecked Sendable {
     return running
   }
 
+  private func attachTransmitter(_ command: WorkerCommand) {
+    guard let opaque = command.queue else { return }
+    let queue = Unmanaged<PortQueue>.fromOpaque(opaque)
+    let entry = ports + Int(command.port)
+    entry.pointee.transmitter = queue
+    entry.pointee.isLink = queue._withUnsafeGuaranteedRef { $0 is LinkQueue }
+    entry.pointee.maxFrame = command.slot
+    entry.pointee.numberBigEndian = command.number.bigEndian
+  }
+
   private func attachReceiver(_ command: WorkerCommand) {
-    let queue = Unmanaged<PortQueue>.fromOpaque(UnsafeRawPointer(bitPattern: command.queue)!)
+    guard let opaque = command.queue else { return }
+    precondition(receiverCount < Self.receiverCapacity, "a worker receives from \(Self.receiverCapacity) queues at most")
+    let queue = Unmanaged<PortQueue>.fromOpaque(opaque)
     ports[Int(command.port)].numberBigEndian = command.number.bigEndian
     receivers[receiverCount] = Receiver(queue: queue, port: Int(command.port))
     receiverCount += 1
@@ -469,7 +489,7 @@ public final class Worker: @unchecked Sendable {
     post(WorkerCommand(code: .releaseFrame, port: upcall.port, frame: upcall.frame))
   }
 
-  private static func opaque(_ queue: PortQueue) -> UInt { UInt(bitPattern: Unmanaged.passUnretained(queue).toOpaque()) }
+  private static func opaque(_ queue: PortQueue) -> UnsafeRawPointer { UnsafeRawPointer(Unmanaged.passUnretained(queue).toOpaque()) }
 
   /// A queue by which this worker can send to a port that `owner` polls. Both workers must have been linked by `link`.
   public func linkQueue(to owner: Worker, port: PortIndex) -> PortQueue? {
@@ -506,6 +526,13 @@ public final class Worker: @unchecked Sendable {
       spins += 1
       if spins < 200 { sluice_relax() } else { sched_yield() }
     }
+  }
+
+  /// Waits until every frame that other workers have handed over so far has been taken. With a fence of those workers before it, no frame for
+  /// a port that they have forgotten is under way any more.
+  public func drainLinks() {
+    guard thread != nil else { return }
+    for link in incoming { link.waitUntilTaken() }
   }
 
   /// Tells the pipeline thread that there is an upcall.

@@ -129,7 +129,9 @@ extension Worker {
     let waiting = entry.pointee.waitingCount
     entry.pointee.waiting[waiting] = frame
     entry.pointee.waitingCount = waiting &+ 1
-    if waiting == 0 {
+    // A port that was flushed because it was full is still in the list.
+    if !entry.pointee.isDirty {
+      entry.pointee.isDirty = true
       dirty[dirtyCount] = UInt16(truncatingIfNeeded: port)
       dirtyCount &+= 1
     }
@@ -146,7 +148,10 @@ extension Worker {
   func flushTransmits() {
     guard dirtyCount > 0 else { return }
     let began = sluice_cycles()
-    for i in 0..<dirtyCount { flush(Int(dirty[i])) }
+    for i in 0..<dirtyCount {
+      ports[Int(dirty[i])].isDirty = false
+      flush(Int(dirty[i]))
+    }
     dirtyCount = 0
     counters.add(.transmit, sluice_cycles() &- began)
   }
@@ -170,6 +175,8 @@ extension Worker {
       bytes &-= UInt64(waiting[i].length)
       drop(waiting[i], port: port, .transmitFull)
     }
+    // Frames handed to another worker are counted there, when they leave.
+    guard !entry.pointee.isLink else { return }
     counters.add(port: port, .sentPackets, UInt64(sent))
     counters.add(port: port, .sentBytes, bytes)
   }
@@ -259,13 +266,13 @@ extension Worker {
     memory.release(descriptor.address)
   }
 
-  /// A copy of a frame, with room in front for tags.
+  /// A copy of a frame, at the same place of its chunk: there it fits, with the same room in front for tags.
   private func copy(_ frame: FrameDescriptor, port: Int) -> FrameDescriptor? {
     guard let chunk = memory.allocate() else {
       counters.drop(port: port, .noFreeFrame)
       return nil
     }
-    let address = chunk &+ UInt64(FrameMemory.headroom)
+    let address = chunk &+ UInt64(memory.roomBefore(frame.address))
     memory.bytes(at: address).update(from: memory.bytes(at: frame.address), count: Int(frame.length))
     return FrameDescriptor(address: address, length: frame.length)
   }
