@@ -43,9 +43,14 @@ struct ActiveFrame {
       let difference = replaceSummed(at: place, 4, value, mask)
       adjust16(at: l3 + 10, by: difference)
       adjustL4(by: difference)
-    case .ipv6Src, .ipv6Dst:
+    case .ipv6Src:
       guard layout.ipVersion == 6 else { return .failed }
-      adjustL4(by: replaceSummed(at: l3 + (field == .ipv6Src ? 8 : 24), 16, value, mask))
+      adjustL4(by: replaceSummed(at: l3 + 8, 16, value, mask))
+    case .ipv6Dst:
+      guard layout.ipVersion == 6 else { return .failed }
+      let difference = replaceSummed(at: l3 + 24, 16, value, mask)
+      // On its way through a routing header a packet's checksum covers the last address there, not this one (RFC 8200, section 8.1).
+      if !walkExtensions().isRouted { adjustL4(by: difference) }
     case .ipv6Label:
       guard layout.ipVersion == 6 else { return .failed }
       replace(at: l3, 4, value, mask & 0xfffff)
@@ -206,7 +211,7 @@ struct ActiveFrame {
     guard layout.l4 != 0 else { return }
     let l3 = Int(layout.l3)
     let l4 = Int(layout.l4)
-    switch layout.ipVersion == 4 ? bytes[l3 + 9] : l4Protocol() {
+    switch layout.ipVersion == 4 ? bytes[l3 + 9] : walkExtensions().proto {
     case IPProtocol.tcp: adjust16(at: l4 + 16, by: difference)
     case IPProtocol.udp: adjustUDP(at: l4 + 6, by: difference)
     case IPProtocol.icmpv6 where layout.ipVersion == 6: adjust16(at: l4 + 2, by: difference)
@@ -214,12 +219,15 @@ struct ActiveFrame {
     }
   }
 
-  /// The L4 protocol of an IPv6 packet, found by walking the extension headers that the parser has already checked.
-  private func l4Protocol() -> UInt8 {
+  /// Walks the extension headers of an IPv6 packet up to its L4 header; the parser has checked them.
+  /// - Returns: the L4 protocol, and whether a routing header has segments left.
+  private func walkExtensions() -> (proto: UInt8, isRouted: Bool) {
     var proto = bytes[Int(layout.l3) + 6]
+    var isRouted = false
     var at = Int(layout.l3) + 40
     while at < Int(layout.l4) {
       let next = bytes[at]
+      if proto == IPProtocol.routing, bytes[at + 3] > 0 { isRouted = true }
       switch proto {
       case IPProtocol.authentication: at += (Int(bytes[at + 1]) + 2) * 4
       case IPProtocol.fragment: at += 8
@@ -227,6 +235,6 @@ struct ActiveFrame {
       }
       proto = next
     }
-    return proto
+    return (proto, isRouted)
   }
 }
