@@ -17,7 +17,7 @@ import Synchronization
 public final class Switch: @unchecked Sendable {
   private let core: SwitchCore
   private let doorbell: Doorbell
-  private let jobs = Mutex<[@Sendable (SwitchCore) -> Void]>([])
+  private let jobs = Mutex(Jobs())
   private let stopping = Atomic<Bool>(false)
   private var thread: pthread_t?
   private let events: SwitchEvents
@@ -41,7 +41,12 @@ public final class Switch: @unchecked Sendable {
     self.doorbell = doorbell
     self.events = events
     core = SwitchCore(configuration: configuration, workers: workers, secrets: secrets, events: events)
-    for worker in workers { try worker.start() }
+    for (index, worker) in workers.enumerated() {
+      do { try worker.start() } catch {
+        for started in workers[..<index] { started.stop() }
+        throw error
+      }
+    }
     var made = pthread_t()
     let code = pthread_create(
       &made, nil,
@@ -65,21 +70,24 @@ public final class Switch: @unchecked Sendable {
   public func watch() -> AsyncStream<WatchedEvent> { events.watch() }
 
   /// Runs a closure on the pipeline thread and returns what it returns.
+  /// - Throws: what the closure throws; `SwitchStopped` after `stop`.
   public func perform<T: Sendable>(_ body: @escaping @Sendable (SwitchCore) throws -> T) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in
-      submit { core in continuation.resume(with: Result { try body(core) }) }
+      let isTaken = submit { core in continuation.resume(with: Result { try body(core) }) }
+      if !isTaken { continuation.resume(throwing: SwitchStopped()) }
     }
   }
 
-  /// As `perform`, for callers that are no tasks: blocks the calling thread.
+  /// As `perform`, for callers that are no tasks: blocks the calling thread. Never from a closure on the pipeline thread, which would wait for itself.
   public func performAndWait<T: Sendable>(_ body: @escaping @Sendable (SwitchCore) throws -> T) throws -> T {
     let box = ResultBox<T>()
     let done = Doorbell()
     done.announceSleep()
-    submit { core in
+    let isTaken = submit { core in
       box.value.withLock { $0 = Result { try body(core) } }
       done.ring()
     }
+    guard isTaken else { throw SwitchStopped() }
     while true {
       if let value = box.value.withLock({ $0 }) { return try value.get() }
       var wait = pollfd(fd: done.descriptor, events: Int16(POLLIN), revents: 0)
@@ -97,9 +105,22 @@ public final class Switch: @unchecked Sendable {
     events.finish()
   }
 
-  private func submit(_ job: @escaping @Sendable (SwitchCore) -> Void) {
-    jobs.withLock { $0.append(job) }
+  /// Hands a closure to the pipeline thread; false when the switch has stopped.
+  private func submit(_ job: @escaping @Sendable (SwitchCore) -> Void) -> Bool {
+    let isTaken = jobs.withLock { jobs in
+      if !jobs.isClosed { jobs.waiting.append(job) }
+      return !jobs.isClosed
+    }
     doorbell.ring()
+    return isTaken
+  }
+
+  private func takeJobs(closing: Bool = false) -> [Job] {
+    jobs.withLock { jobs in
+      defer { jobs.waiting.removeAll() }
+      if closing { jobs.isClosed = true }
+      return jobs.waiting
+    }
   }
 
   private func run() {
@@ -107,28 +128,40 @@ public final class Switch: @unchecked Sendable {
     var nextTick = sluice_monotonic_nanoseconds()
     while true {
       let served = core.serveUpcalls(limit: Self.upcallsPerRound)
-      let ready = jobs.withLock { jobs in
-        defer { jobs.removeAll() }
-        return jobs
-      }
+      let ready = takeJobs()
       for job in ready { job(core) }
       let now = sluice_monotonic_nanoseconds()
       if now >= nextTick {
         core.tick(now: now)
         nextTick = now + UInt64(Self.tickMilliseconds) * 1_000_000
       }
-      guard served == 0, ready.isEmpty else { continue }
       if stopping.load(ordering: .acquiring) { break }
+      guard served == 0, ready.isEmpty else { continue }
       doorbell.announceSleep()
-      if !core.hasUpcalls, jobs.withLock({ $0.isEmpty }), !stopping.load(ordering: .acquiring) {
+      if !core.hasUpcalls, jobs.withLock({ $0.waiting.isEmpty }), !stopping.load(ordering: .acquiring) {
         var wait = pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0)
         let left = nextTick > now ? Int32((nextTick - now) / 1_000_000) + 1 : 0
         _ = poll(&wait, 1, left)
       }
       doorbell.awake()
     }
+    for job in takeJobs(closing: true) { job(core) }
     core.stopWorkers()
   }
+
+  private typealias Job = @Sendable (SwitchCore) -> Void
+
+  /// Closures that wait for the pipeline thread.
+  private struct Jobs {
+    var waiting: [Job] = []
+    /// True once no closure can be run any more.
+    var isClosed = false
+  }
+}
+
+/// A stopped switch was asked to do something.
+public struct SwitchStopped: Error, CustomStringConvertible {
+  public var description: String { "the switch is stopping and takes no more changes" }
 }
 
 /// Where a blocked caller finds its answer.

@@ -58,6 +58,17 @@ public final class SwitchCore {
 
   var hasUpcalls: Bool { workers.contains { !$0.upcalls.isEmpty } }
 
+  /// Answers the upcalls that wait now, and none that come meanwhile: under a flood that would have no end.
+  func serveWaitingUpcalls() {
+    for (index, worker) in workers.enumerated() {
+      let goal = worker.upcalls.producedCount
+      while worker.upcalls.consumedCount < goal, let upcall = worker.upcalls.peek() {
+        serve(upcall, worker: index)
+        worker.upcalls.consume()
+      }
+    }
+  }
+
   /// Answers up to `limit` upcalls of each worker and returns how many there were.
   func serveUpcalls(limit: Int) -> Int {
     var served = 0
@@ -85,9 +96,11 @@ public final class SwitchCore {
       guard record(at: upcall.port) != nil else { return worker.resume(upcall, program: nil) }
       // An earlier packet of the same flow may have been answered in the meantime.
       if let slot = directories[index].find(upcall.key) { return worker.resume(upcall, slot: slot) }
-      let translation = Translator.translate(key: upcall.key, ports: ports, rules: rules, macs: macs)
-      learn(translation)
-      // Learning the source may have changed the answer: a packet to its own sender, or the first one of a station that moved here.
+      var translation = Translator.translate(key: upcall.key, ports: ports, rules: rules, macs: macs)
+      if learn(translation) {
+        // What was learned can change the answer itself: the destination may have lost its place in a full table.
+        translation = Translator.translate(key: upcall.key, ports: ports, rules: rules, macs: macs)
+      }
       if let slot = install(key: upcall.key, translation, worker: index) {
         worker.resume(upcall, slot: slot)
       } else {
@@ -153,17 +166,18 @@ public final class SwitchCore {
 
   // MARK: - Learning
 
-  /// Notes where the source of a packet is, and looks again at the flows for which that makes a difference.
-  private func learn(_ translation: Translation) {
-    guard let learning = translation.learns else { return }
+  /// Notes where the source of a packet is, and looks again at the flows for which that makes a difference. True when it was not known to be there.
+  private func learn(_ translation: Translation) -> Bool {
+    guard let learning = translation.learns else { return false }
     switch macs.learn(learning.station, port: learning.port, nowNanoseconds: sluice_monotonic_nanoseconds()) {
-    case .none: return
+    case .none: return false
     case .added(let evicted):
       stationChanged(learning.station)
       if let evicted { stationChanged(evicted) }
     case .moved: stationChanged(learning.station)
     }
     settle()
+    return true
   }
 
   /// Looks again at the flows that depend on a station.
@@ -191,7 +205,7 @@ public final class SwitchCore {
     for (index, directory) in directories.enumerated() {
       for slot in directory.liveSlots {
         guard var record = directory[slot] else { continue }
-        let used = directory.worker.slab.counters(of: slot).lastUsed
+        let used = max(directory.worker.slab.counters(of: slot).lastUsed, record.refreshedAt)
         if cycles > used, cycles - used > idle {
           remove(FlowHandle(worker: index, slot: slot), .idle)
         } else if used != record.refreshedAt {

@@ -34,6 +34,7 @@ public enum SwitchPortError: Error, Equatable, CustomStringConvertible {
   case tooManyPorts(limit: Int)
   case noQueues(String)
   case noSuchWorker(Int, workers: Int)
+  case tooManyQueues(worker: Int, limit: Int)
   case noSuchPort(UInt32)
 
   public var description: String {
@@ -43,6 +44,8 @@ public enum SwitchPortError: Error, Equatable, CustomStringConvertible {
     case .tooManyPorts(let limit): "there are \(limit) ports already, which is the limit"
     case .noQueues(let name): "port \(name) has no queue"
     case .noSuchWorker(let worker, let workers): "worker \(worker): there are workers 0 to \(workers - 1)"
+    case .tooManyQueues(let worker, let limit):
+      "worker \(worker) would receive from more than \(limit) queues; give the port fewer queues, or other workers"
     case .noSuchPort(let number): "there is no port \(number)"
     }
   }
@@ -64,10 +67,7 @@ extension SwitchCore {
     name: String, number wanted: UInt32? = nil, queues: [WorkerQueue], maxFrame: UInt32, isUp: Bool = true,
     noFlood: Bool = false
   ) throws(SwitchPortError) -> SwitchPort {
-    guard !queues.isEmpty else { throw .noQueues(name) }
-    if let bad = queues.first(where: { !workers.indices.contains($0.worker) }) {
-      throw .noSuchWorker(bad.worker, workers: workers.count)
-    }
+    try check(queues, name: name)
     guard let number = wanted ?? ports.lowestFreeNumber else { throw .noNumberFree }
     let free = portRecords.firstIndex { $0 == nil } ?? portRecords.count
     guard free < WorkerCounters.portCapacity else { throw .tooManyPorts(limit: WorkerCounters.portCapacity) }
@@ -75,7 +75,7 @@ extension SwitchCore {
     do { try ports.insert(port) } catch { throw .set(error) }
     if free == portRecords.count { portRecords.append(nil) }
     for worker in workers { worker.counters.clear(port: port.index) }
-    reportedDrops[port.index] = nil
+    reportedDrops[port.index] = [:]
     portRecords[free] = attach(port, queues: queues, maxFrame: maxFrame)
     portsChanged()
     events.publish(.portAdded(port))
@@ -97,9 +97,7 @@ extension SwitchCore {
   /// Gives a port other queues, as after a reset of its device. The number, the flows and the counters stay.
   public func replaceQueues(of number: UInt32, with queues: [WorkerQueue]) throws(SwitchPortError) {
     guard let port = ports[number], let record = record(at: port.index) else { throw .noSuchPort(number) }
-    if let bad = queues.first(where: { !workers.indices.contains($0.worker) }) {
-      throw .noSuchWorker(bad.worker, workers: workers.count)
-    }
+    try check(queues, name: port.name, replacing: record)
     detach(record)
     portRecords[Int(port.index)] = attach(port, queues: queues, maxFrame: record.maxFrame)
     for worker in workers { worker.fence() }
@@ -124,6 +122,7 @@ extension SwitchCore {
     guard let port = ports[number] else { throw .noSuchPort(number) }
     portRecords[Int(port.index)]?.maxFrame = maxFrame
     for worker in workers { worker.setMaxFrame(maxFrame, port: port.index) }
+    for worker in workers { worker.fence() }
   }
 
   /// A port's counters, summed over workers.
@@ -145,6 +144,21 @@ extension SwitchCore {
 
   // MARK: - Pieces
 
+  /// Refuses queues that cannot be attached.
+  private func check(_ queues: [WorkerQueue], name: String, replacing old: PortRecord? = nil) throws(SwitchPortError) {
+    guard !queues.isEmpty else { throw .noQueues(name) }
+    for queue in queues {
+      guard workers.indices.contains(queue.worker) else { throw .noSuchWorker(queue.worker, workers: workers.count) }
+    }
+    for worker in workers.indices {
+      let others = portRecords.lazy.compactMap { $0 }.filter { $0.port != old?.port }.flatMap(\.queues)
+      let count = others.count { $0.worker == worker } + queues.count { $0.worker == worker }
+      guard count <= Worker.receiverCapacity else {
+        throw .tooManyQueues(worker: worker, limit: Worker.receiverCapacity)
+      }
+    }
+  }
+
   private func attach(_ port: SwitchPort, queues: [WorkerQueue], maxFrame: UInt32) -> PortRecord {
     var links: [PortQueue] = []
     for (index, worker) in workers.enumerated() {
@@ -164,8 +178,10 @@ extension SwitchCore {
   private func detach(_ record: PortRecord) {
     for worker in workers { worker.detachPort(record.port.index) }
     for worker in workers { worker.fence() }
+    // No worker sends here any more; what one of them has handed to another is still to be dropped there.
+    for worker in workers { worker.drainLinks() }
     // Packets of this port that still wait for an answer get one now.
-    while serveUpcalls(limit: .max) > 0 {}
+    serveWaitingUpcalls()
     for worker in workers { worker.fence() }
     withExtendedLifetime(record) {}
   }
