@@ -51,8 +51,11 @@ var targets: [Target] = [
   .target(name: "Netlink", dependencies: ["CSluice", "CLibmnl"], exclude: ["README.md"], swiftSettings: plain),
   .executableTarget(name: "sluice-bench", dependencies: ["Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
 
-  .testTarget(name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf"], swiftSettings: plain),
-  .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "Dataplane"], swiftSettings: plain),
+  .target(name: "TestSupport", dependencies: ["Dataplane", "CSluice"], path: "Tests/TestSupport", swiftSettings: plain),
+  .testTarget(
+    name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
+  .testTarget(
+    name: "PipelineTests", dependencies: ["Pipeline", "Dataplane", "CSluice", "TestSupport"], swiftSettings: plain),
   .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "CSluice", "CLibbpf"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),
 ]

@@ -1,0 +1,255 @@
+// ClassifierTests.swift
+//
+// What: the exact cache gives back what was put in or nothing; the flow table agrees with a plain list through any order of insertions and
+//       removals; the hash for the cache sees every bit that a mask uses.
+
+import Testing
+import TestSupport
+
+@testable import Dataplane
+
+/// A cache that test macros, which copy what they look at, can hold.
+private final class CacheBox {
+  var cache: ExactCache
+
+  init(entryCount: Int) {
+    guard let made = ExactCache(entryCount: entryCount) else { fatalError("no memory for a test cache") }
+    cache = made
+  }
+
+  func find(_ hash: UInt64) -> UInt32 { cache.reader.find(hash) }
+}
+
+@Suite struct ExactCacheTests {
+  @Test func whatWasPutInIsFound() {
+    let box = CacheBox(entryCount: 1024)
+    var generator = SeededGenerator.fresh()
+    let hashes = (0..<100).map { _ in generator.next() }
+    for (i, hash) in hashes.enumerated() { box.cache.insert(hash, UInt32(i + 1)) }
+    for (i, hash) in hashes.enumerated() { #expect(box.find(hash) == UInt32(i + 1), "seed \(generator.seed)") }
+  }
+
+  @Test func anUnknownHashFindsNothing() {
+    let box = CacheBox(entryCount: 64)
+    #expect(box.find(0) == 0)
+    #expect(box.find(.max) == 0)
+  }
+
+  @Test func theSameHashHasOnePlace() {
+    let box = CacheBox(entryCount: 64)
+    for index in 1...10 { box.cache.insert(0x1234_5678_0000_0001, UInt32(index)) }
+    #expect(box.find(0x1234_5678_0000_0001) == 10)
+    var places = 0
+    for way in 0..<ExactCache.ways where box.cache.reader.bucket(of: 0x1234_5678_0000_0001)[way] != 0 { places += 1 }
+    #expect(places == 1)
+  }
+
+  @Test func aFullBucketKeepsTheNewestAndThreeOthers() {
+    let box = CacheBox(entryCount: 64)
+    for index in 1...40 {
+      let hash = UInt64(index) << 32 | 5
+      box.cache.insert(hash, UInt32(index))
+      #expect(box.find(hash) == UInt32(index))
+    }
+    let left = (1...40).count { box.find(UInt64($0) << 32 | 5) == UInt32($0) }
+    #expect(left == ExactCache.ways)
+  }
+}
+
+@Suite struct UnionHashTests {
+  @Test func everyBitOfTheUnionChangesTheHashAndNoOtherDoes() {
+    let box = CacheBox(entryCount: 64)
+    var generator = SeededGenerator.fresh()
+    for _ in 0..<30 {
+      var union = FlowMask()
+      for _ in 0..<(1 + generator.next() % 6) {
+        union.include(FlowField.allCases[Int(generator.next() % UInt64(FlowField.allCases.count))])
+      }
+      var plan = UnionHash(secrets: HashSecrets())
+      plan.plan(for: union)
+      var layout = FrameLayout()
+      layout.lines = 3
+      func hash(_ key: FlowKey) -> UInt64 {
+        var key = key
+        var layout = layout
+        var result: UInt64 = 0
+        plan.run(&key, &layout, &result, count: 1, cache: box.cache.reader)
+        return result
+      }
+      let base = hash(FlowKey())
+      for bit in 0..<1024 {
+        var key = FlowKey()
+        withUnsafeMutableBytes(of: &key) { $0[bit / 8] |= 1 << UInt8(bit % 8) }
+        let isUsed = key & union != FlowKey()
+        #expect((hash(key) != base) == isUsed, "bit \(bit), seed \(generator.seed)")
+      }
+    }
+  }
+}
+
+@Suite struct MegaflowTableTests {
+  /// The table and the list that it is compared with.
+  private final class Model {
+    let slab: FlowSlab
+    let secrets = HashSecrets()
+    var table: MegaflowTable
+    let masks: [FlowMask]
+    var live: [UInt32: (mask: UInt16, key: FlowKey)] = [:]
+    var free: [UInt32]
+
+    init(capacity: Int, masks: [FlowMask]) throws {
+      slab = try FlowSlab.make(capacity: capacity)
+      guard let made = MegaflowTable(slab: slab, secrets: secrets) else { throw WorkerError.noMemory(what: "a test table") }
+      table = made
+      self.masks = masks
+      for (i, mask) in masks.enumerated() { slab.setMask(UInt16(i + 1), mask) }
+      free = (1...UInt32(capacity)).reversed()
+    }
+
+    func insert(_ key: FlowKey, mask: UInt16) {
+      let masked = key & masks[Int(mask) - 1]
+      guard !live.values.contains(where: { $0.mask == mask && $0.key == masked }), let slot = free.popLast() else { return }
+      let hash = secrets.flowHash(masked, masks[Int(mask) - 1])
+      slab.fill(slot: slot, key: key, mask: mask, kind: .drop, output: 0, program: nil, hash: hash, now: 1)
+      let isFirst = !live.values.contains { $0.mask == mask }
+      #expect(table.insert(slot) == isFirst)
+      live[slot] = (mask, masked)
+    }
+
+    func remove(_ slot: UInt32) {
+      guard let gone = live.removeValue(forKey: slot) else { return }
+      #expect(table.remove(slot) == !live.values.contains { $0.mask == gone.mask })
+      free.append(slot)
+    }
+
+    func find(_ key: FlowKey) -> UInt32 {
+      withUnsafePointer(to: key) { table.find($0, lines: 3) }
+    }
+
+    /// True when the table's answer is one that the list allows.
+    func agrees(on key: FlowKey) -> Bool {
+      let found = find(key)
+      if found == 0 { return !live.values.contains { key & masks[Int($0.mask) - 1] == $0.key } }
+      guard let flow = live[found] else { return false }
+      return key & masks[Int(flow.mask) - 1] == flow.key
+    }
+  }
+
+  private static func mask(_ fields: FlowField...) -> FlowMask {
+    var mask = FlowMask()
+    mask.include(.inPort)
+    mask.include(.ethType)
+    for field in fields { mask.include(field) }
+    return mask
+  }
+
+  private static let masks: [FlowMask] = {
+    var prefix = mask()
+    prefix[.ipv4Dst] = 0xffff_0000
+    return [
+      mask(), mask(.ipv4Dst), prefix, mask(.ipProto), mask(.ipv6Dst), mask(.ethSrc, .ethDst), mask(.tcpDst, .ipProto),
+      mask(.ipv4Src, .ipv4Dst, .tcpSrc, .tcpDst), mask(.ipv6Src, .ipv6Dst, .ipv6Label), mask(.vlanTCI), mask(.metadata),
+      mask(.ipTTL, .ipTOS),
+    ]
+  }()
+
+  /// Keys from a small world, so that flows and packets meet.
+  private static func key(_ generator: inout SeededGenerator) -> FlowKey {
+    var key = FlowKey()
+    key[.inPort] = 1 + UInt128(generator.next() % 3)
+    key[.ethType] = generator.next() & 1 == 0 ? 0x0800 : 0x86dd
+    for field in [FlowField.ipv4Dst, .ipv4Src, .tcpDst, .tcpSrc, .ethSrc, .ipv6Dst, .vlanTCI, .ipTTL] {
+      key[field] = UInt128(generator.next() % 4) &* 0x0001_0001
+    }
+    return key
+  }
+
+  @Test(arguments: [32, 300])
+  func theTableAgreesWithAListThroughAnyChanges(_ capacity: Int) throws {
+    var generator = SeededGenerator.fresh()
+    let model = try Model(capacity: capacity, masks: Self.masks)
+    for round in 0..<20_000 {
+      let key = Self.key(&generator)
+      switch generator.next() % 4 {
+      case 0, 1: model.insert(key, mask: UInt16(1 + generator.next() % UInt64(Self.masks.count)))
+      case 2: if let slot = model.live.keys.randomElement(using: &generator) { model.remove(slot) }
+      default: break
+      }
+      let agrees = model.agrees(on: key)
+      #expect(agrees, "seed \(generator.seed), round \(round)")
+      if !agrees { return }
+    }
+    for slot in Array(model.live.keys) {
+      model.remove(slot)
+      #expect(model.agrees(on: Self.key(&generator)))
+    }
+    #expect(model.table.maskCount == 0)
+    #expect(model.table.unionOfMasks() == FlowMask())
+  }
+
+  /// A table that wore out would look for an empty place for ever, or slower and slower.
+  @Test func aTableThatWasFullManyTimesStillEndsItsSearches() throws {
+    var generator = SeededGenerator.fresh()
+    let model = try Model(capacity: 32, masks: [Self.mask(.metadata)])
+    for _ in 0..<3000 {
+      while !model.free.isEmpty {
+        var key = FlowKey()
+        key[.inPort] = 1
+        key[.metadata] = UInt128(generator.next())
+        model.insert(key, mask: 1)
+      }
+      for (slot, flow) in model.live { #expect(model.find(flow.key) == slot, "seed \(generator.seed)") }
+      for slot in model.live.keys.shuffled(using: &generator).prefix(Int(generator.next() % 33)) { model.remove(slot) }
+      var unknown = FlowKey()
+      unknown[.inPort] = 2
+      #expect(model.find(unknown) == 0)
+    }
+  }
+
+  @Test func aRemovedSlotMatchesNothingEvenThroughAStaleIndex() throws {
+    let model = try Model(capacity: 4, masks: [Self.mask()])
+    var key = FlowKey()
+    key[.inPort] = 1
+    model.insert(key, mask: 1)
+    let slot = model.slab.slots + 1
+    #expect(model.slab.matches(slot, index: 1, &key))
+    model.remove(1)
+    #expect(!model.slab.matches(slot, index: 1, &key))
+    var empty = FlowKey()
+    #expect(!model.slab.matches(slot, index: 1, &empty))
+    #expect(!model.slab.matches(model.slab.slots, index: 0, &empty))
+  }
+
+  @Test func aSlotKeepsMatchingItsOldFlowUntilTheWorkerTakesTheNewOne() throws {
+    let model = try Model(capacity: 4, masks: [Self.mask()])
+    var key = FlowKey()
+    key[.inPort] = 1
+    model.insert(key, mask: 1)
+    model.remove(1)
+    // The pipeline thread describes the next flow; a worker that still has the index in its cache must not see half of it.
+    model.slab.fill(slot: 1, key: key, mask: 1, kind: .output, output: 9, program: nil, hash: 1, now: 1)
+    #expect(!model.slab.matches(model.slab.slots + 1, index: 1, &key))
+  }
+
+  @Test func theBusiestMaskComesFirst() throws {
+    let model = try Model(capacity: 8, masks: [Self.mask(.ipv4Src), Self.mask(.ipv4Dst), Self.mask(.ipTTL)])
+    var key = FlowKey()
+    key[.inPort] = 1
+    for mask: UInt16 in 1...3 { model.insert(key, mask: mask) }
+    for mask in 1...3 { model.table.hits[mask] = UInt32(mask) * 10 }
+    model.table.rank()
+    #expect((0..<3).map { model.table.order[$0] } == [3, 2, 1])
+    #expect(model.table.hits[3] == 15)
+  }
+
+  @Test func aPacketWithoutLineOneIsNotComparedWithFlowsThatLookAtIt() throws {
+    let model = try Model(capacity: 8, masks: [Self.mask(.ipv6Dst)])
+    var key = FlowKey()
+    key[.inPort] = 1
+    key[.ethType] = 0x86dd
+    model.insert(key, mask: 1)
+    #expect(model.find(key) == 1)
+    let foundWithoutLine1 = withUnsafePointer(to: key) { model.table.find($0, lines: 1) }
+    #expect(foundWithoutLine1 == 0)
+  }
+}

@@ -1,0 +1,79 @@
+// FlowKeyTests.swift
+//
+// What: fields go in and come out of keys as they are, and touch no bits but their own.
+
+import Testing
+import TestSupport
+
+@testable import Dataplane
+
+@Suite struct FlowKeyTests {
+  @Test(arguments: FlowField.allCases)
+  func aFieldComesOutAsItWentIn(_ field: FlowField) {
+    var generator = SeededGenerator.fresh()
+    for _ in 0..<50 {
+      let value = (UInt128(generator.next()) << 64 | UInt128(generator.next())) & field.allOnes
+      var key = FlowKey()
+      key[field] = value
+      #expect(key[field] == value, "seed \(generator.seed)")
+      key[field] = 0
+      #expect(key == FlowKey())
+    }
+  }
+
+  @Test(arguments: FlowField.allCases)
+  func settingAFieldKeepsAllOtherBits(_ field: FlowField) {
+    var full = FlowKey()
+    withUnsafeMutableBytes(of: &full) { bytes in
+      for i in bytes.indices { bytes[i] = 0xff }
+    }
+    var key = full
+    key[field] = 0
+    var ones = FlowMask()
+    ones.include(field)
+    #expect(key & ones == FlowKey())
+    #expect(bitCount(key) == 1024 - field.place.width)
+  }
+
+  /// Which fields may share bits: parts and aliases of one another.
+  private static let families: [Set<FlowField>] = [
+    [.vlanTCI, .vlanVID, .vlanPCP], [.innerVLANTCI, .innerVLANVID, .innerVLANPCP], [.ipProto, .arpOp],
+    [.ipTOS, .ipDSCP, .ipECN], [.ipv4Src, .arpSPA], [.ipv4Dst, .arpTPA],
+    [.tcpSrc, .udpSrc, .sctpSrc, .icmpType, .icmpv6Type], [.tcpDst, .udpDst, .sctpDst, .icmpCode, .icmpv6Code],
+  ]
+
+  @Test func unrelatedFieldsShareNoBit() {
+    for a in FlowField.allCases {
+      for b in FlowField.allCases where a.rawValue < b.rawValue {
+        var maskA = FlowMask()
+        maskA.include(a)
+        var maskB = FlowMask()
+        maskB.include(b)
+        let shares = maskA.bits & maskB != FlowKey()
+        if shares { #expect(Self.families.contains { $0.contains(a) && $0.contains(b) }, "\(a) and \(b)") }
+      }
+    }
+  }
+
+  @Test func everyFieldLiesInsideTheKey() {
+    for field in FlowField.allCases {
+      let place = field.place
+      #expect(place.byteOffset + place.byteCount <= FlowKey.byteCount)
+      #expect(place.shift + place.width <= place.byteCount * 8)
+      // A field never straddles two lines: a mask that uses a line uses all of the field.
+      #expect(place.byteOffset / 64 == (place.byteOffset + place.byteCount - 1) / 64)
+    }
+  }
+
+  @Test func aMaskUsesLineOneExactlyWhenAFieldOfItIsLookedAt() {
+    for field in FlowField.allCases {
+      var mask = FlowMask()
+      mask.include(field)
+      #expect(mask.lines == (field.place.byteOffset < 64 ? 1 : 3), "\(field)")
+    }
+  }
+
+  private func bitCount(_ key: FlowKey) -> Int {
+    withUnsafeBytes(of: key) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
+  }
+}
