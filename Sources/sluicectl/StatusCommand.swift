@@ -24,32 +24,34 @@ struct Status: AsyncParsableCommand {
     let ports = status.portsByState.filter { $0.count > 0 }
     let portCount = ports.reduce(0) { $0 + UInt64($1.count) }
     let states = ports.map { "\($0.count) \($0.state.word)" }.joined(separator: ", ")
-    let denied = status.denyPrefixes > 0 ? ", \(status.denyPrefixes) denied prefixes" : ""
+    let prefixes = status.denyPrefixes == 1 ? "prefix" : "prefixes"
+    let denied = status.denyPrefixes == 0 ? "" : ", \(status.denyPrefixes) denied \(prefixes)"
     let drops = status.drops.isEmpty ? "" : " (\(status.drops.words))"
 
-    var out = [
-      line("Agent", "\(status.isOK ? "ok" : "not ok"), \(status.version)\(commit), pid \(status.pid), "
-        + "up \(Human.duration(seconds: status.uptimeSeconds)), \(Human.bytes(status.rssBytes)) resident"),
-      line("Socket", status.socket),
-      line("Config", status.configFile.isEmpty ? "defaults" : status.configFile),
-      line("Store", status.store),
-      line("Ports", portCount == 0 ? "none; add one with: sluicectl port add NAME" : "\(portCount) (\(states))"),
-      line("Workers", "\(status.workers)"),
-      line("Rules", "\(status.rules), \(Human.count(status.flows, "flow"))\(denied)"),
-      line("Received", traffic(status.received)),
-      line("Sent", traffic(status.transmitted)),
-      line("Dropped", Human.count(status.droppedPackets, "packet") + drops),
+    var lines = [
+      (
+        "Agent",
+        "\(status.isOK ? "ok" : "not ok"), \(status.version)\(commit), pid \(status.pid), "
+          + "up \(Human.duration(seconds: status.uptimeSeconds)), \(Human.bytes(status.rssBytes)) resident"
+      ),
+      ("Socket", status.socket),
+      ("Config", status.configFile.isEmpty ? "defaults" : status.configFile),
+      ("Store", status.store),
+      ("Ports", portCount == 0 ? "none; add one with: sluicectl port add NAME" : "\(portCount) (\(states))"),
+      ("Workers", "\(status.workers)"),
+      ("Rules", "\(status.rules), \(Human.count(status.flows, "flow"))\(denied)"),
+      ("Received", traffic(status.received)),
+      ("Sent", traffic(status.transmitted)),
+      ("Dropped", Human.count(status.droppedPackets, "packet") + drops),
     ]
-    for component in status.components {
+    lines += status.components.map { component in
       let verdict = component.ok ? "ok" : "FAILED"
-      out.append(line(component.name, component.message.isEmpty ? verdict : "\(verdict), \(component.message)"))
+      return (component.name, component.message.isEmpty ? verdict : "\(verdict), \(component.message)")
     }
-    return out.joined(separator: "\n")
-  }
-
-  private static func line(_ title: String, _ text: String) -> String {
-    let label = title + ":"
-    return label + String(repeating: " ", count: max(1, 13 - label.count)) + text
+    let width = (lines.map(\.0.count).max() ?? 0) + 3
+    return lines.map { title, text in
+      title + ":" + String(repeating: " ", count: width - title.count - 1) + text
+    }.joined(separator: "\n")
   }
 
   private static func traffic(_ traffic: Sluice_V1_Traffic) -> String {

@@ -54,7 +54,8 @@ struct Trace: AsyncParsableCommand {
     var lines = ["Packet:   \(reply.packet)", ""]
     for step in reply.steps {
       lines.append("table \(step.table): \(step.rule.isEmpty ? "no rule matches" : step.rule)")
-      if !step.actions.isEmpty { lines.append("    actions \(step.actions)") }
+      // A rule's own line mostly ends with its actions.
+      if !step.actions.isEmpty, !step.rule.contains("actions=") { lines.append("    actions=\(step.actions)") }
       lines += step.notes.map { "    \($0)" }
     }
     if !reply.fields.isEmpty {
