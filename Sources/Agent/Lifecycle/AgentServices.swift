@@ -6,6 +6,7 @@
 // Threads: tasks; the work is the control actor's.
 
 import AgentAPI
+import CSluice
 import GRPCCore
 import GRPCNIOTransportHTTP2
 import Logging
@@ -72,6 +73,8 @@ struct ManagerTalk: Service {
   func run() async throws {
     manager.ready(status: "forwarding")
     context.logger.notice("ready", metadata: ["socket": "\(context.socket)"])
+    // Half of what is resident now is code that only starting up ran.
+    sluice_trim_resident()
     await withGracefulShutdownHandler {
       await cancelWhenGracefulShutdown {
         guard let interval = manager.watchdogInterval else {
