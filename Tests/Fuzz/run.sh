@@ -78,7 +78,7 @@ for target in "${targets[@]}"; do
   SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 timeout -s KILL $((seconds > 0 ? seconds + 120 : 7200)) \
     "$out/fuzz-$target" "${limit[@]}" "${dictionary[@]}" -max_len=400 -timeout=10 -print_final_stats=1 -verbosity=1 \
     -artifact_prefix="$out/$target-" "$out/corpus-$target" "$out/seeds/$target" >"$out/$target.log" 2>&1 || {
-    tail -40 "$out/$target.log" >&2
+    grep -m1 -A15 -E 'ERROR:|Fatal error|Timeout' "$out/$target.log" >&2 || tail -20 "$out/$target.log" >&2
     echo "fuzzing $target found something: see $out/$target.log" >&2
     exit 1
   }
