@@ -62,7 +62,7 @@ public struct AgentConfiguration: Sendable, Equatable {
         configuration.read(ConfigurationNode(node: root, key: "", list: list), checkRule: checkRule)
       }
     } catch {
-      list.add(error)
+      list.add(error, text: text)
     }
     guard list.problems.isEmpty else { throw ConfigurationError(file: file, problems: list.problems) }
     return configuration
@@ -113,17 +113,32 @@ public struct AgentConfiguration: Sendable, Equatable {
 }
 
 extension ProblemList {
-  /// Text that is no YAML at all.
-  fileprivate func add(_ error: any Error) {
+  /// Text that is no YAML, or has a key twice.
+  fileprivate func add(_ error: any Error, text: String) {
     switch error as? YamlError {
     case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
       add("this is not YAML: \(problem)", key: "", at: mark)
     case .duplicatedKeysInMapping(let keys, let context):
-      for key in keys { add("given more than once in the same mapping", key: key, at: context.mark) }
+      for key in keys { addDuplicate(key, first: context.mark, text: text) }
     case .reader(let problem, _, _, _):
       add("this is not YAML: \(problem)", key: "", at: nil)
     default:
       add("this is not YAML: \(error)", key: "", at: nil)
     }
+  }
+
+  /// Yams says where the first of two equal keys is; the one to look at is the second.
+  private func addDuplicate(_ key: String, first: Mark, text: String) {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    for (index, line) in lines.enumerated().dropFirst(first.line) {
+      let trimmed = line.drop { $0 == " " }
+      guard trimmed.hasPrefix("\(key):"), line.count - trimmed.count == first.column - 1 else { continue }
+      add(
+        "given twice in the same mapping (the first time in line \(first.line))", key: key,
+        place: ConfigurationPlace(line: index + 1, column: first.column))
+      return
+    }
+    // In a mapping on one line, or with the key in quotes.
+    add("given twice in the same mapping", key: key, at: first)
   }
 }

@@ -13,7 +13,10 @@ final class ProblemList {
   private(set) var problems: [ConfigurationProblem] = []
 
   func add(_ message: String, key: String, at mark: Mark?) {
-    let place = mark.map { ConfigurationPlace(line: $0.line, column: $0.column) }
+    add(message, key: key, place: mark.map { ConfigurationPlace(line: $0.line, column: $0.column) })
+  }
+
+  func add(_ message: String, key: String, place: ConfigurationPlace?) {
     problems.append(ConfigurationProblem(place: place, key: key, message: message))
   }
 }

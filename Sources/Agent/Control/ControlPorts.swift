@@ -195,7 +195,7 @@ extension Control {
     let link = try findLink(of: port)
     var taken: [(worker: Int, share: Int)] = []
     do {
-      var attachment = try InterfaceAttachment.open(port.request, link: link, denyList: denyList) {
+      let attachment = try InterfaceAttachment.open(port.request, link: link, denyList: denyList) {
         let place = nextPlace(besides: port)
         taken.append((place.worker, place.share))
         return place
@@ -218,8 +218,12 @@ extension Control {
         attachment.restore()
         throw error
       }
-      refreshLink(of: &attachment)
       port.attachment = attachment
+      if case .generic(let reason) = attachment.xdp.attachMode {
+        logger.notice(
+          "the driver does not run the port's XDP program, the network stack does: slower",
+          metadata: ["port": "\(port.name)", "reason": "\(reason)"])
+      }
     } catch {
       for place in taken { budgets[place.worker].giveBack(place.share) }
       if let failure = error as? PortFailure { throw failure }
@@ -401,11 +405,6 @@ extension Control {
     event.port.port = port
     event.port.message = message
     events.publish(event)
-  }
-
-  private func refreshLink(of attachment: inout InterfaceAttachment) {
-    guard var socket = try? NetlinkSocket(.route), let link = try? socket.link(index: attachment.link.index) else { return }
-    attachment.link = link
   }
 
   private func lowestFreeNumber() throws(PortFailure) -> UInt32 {
