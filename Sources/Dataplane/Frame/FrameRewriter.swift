@@ -165,6 +165,7 @@ struct ActiveFrame {
       guard load16(bytes, l3 + 6) & 0x3fff == 0 else { return .failed }
       end = l3 + Int(load16(bytes, l3 + 2))
     } else {
+      guard !walkExtensions().isFragment else { return .failed }
       end = l3 + 40 + Int(load16(bytes, l3 + 4))
     }
     guard end <= length, l4 + 12 <= end else { return .failed }
@@ -220,14 +221,16 @@ struct ActiveFrame {
   }
 
   /// Walks the extension headers of an IPv6 packet up to its L4 header; the parser has checked them.
-  /// - Returns: the L4 protocol, and whether a routing header has segments left.
-  private func walkExtensions() -> (proto: UInt8, isRouted: Bool) {
+  /// - Returns: the L4 protocol, whether a routing header has segments left, and whether more fragments follow.
+  private func walkExtensions() -> (proto: UInt8, isRouted: Bool, isFragment: Bool) {
     var proto = bytes[Int(layout.l3) + 6]
     var isRouted = false
+    var isFragment = false
     var at = Int(layout.l3) + 40
     while at < Int(layout.l4) {
       let next = bytes[at]
       if proto == IPProtocol.routing, bytes[at + 3] > 0 { isRouted = true }
+      if proto == IPProtocol.fragment, load16(bytes, at + 2) & 0xfff9 != 0 { isFragment = true }
       switch proto {
       case IPProtocol.authentication: at += (Int(bytes[at + 1]) + 2) * 4
       case IPProtocol.fragment: at += 8
@@ -235,6 +238,6 @@ struct ActiveFrame {
       }
       proto = next
     }
-    return (proto, isRouted)
+    return (proto, isRouted, isFragment)
   }
 }
