@@ -137,7 +137,7 @@ def test_a_namespace_deleted_under_load_harms_nobody_else(agent, net, trio):
 
 FOREIGN = """
 __attribute__((section("xdp"), used)) int foreign(void *context) { return 2; }
-char license[] __attribute__((section("license"), used)) = "GPL";
+char _license[] __attribute__((section("license"), used)) = "GPL";
 """
 
 
@@ -164,18 +164,18 @@ def test_a_foreign_xdp_program_is_refused_with_its_id_and_tag_and_left_alone(age
 
 
 def test_a_shared_port_leaves_the_host_its_own_traffic(agent, net):
-    outside, second = net.container("up"), net.container("c2")
-    net.node.ip("addr", "add", "10.77.250.1/16", "dev", "up")
-    net.node.ip("-6", "addr", "add", "fd77::fa01/64", "dev", "up")
-    agent.ctl("port", "add", "up", "--mode", "shared", "--number", "1")
+    outside, second = net.container("uplink"), net.container("c2")
+    net.node.ip("addr", "add", "10.77.250.1/16", "dev", "uplink")
+    net.node.ip("-6", "addr", "add", "fd77::fa01/64", "dev", "uplink")
+    agent.ctl("port", "add", "uplink", "--mode", "shared", "--number", "1")
     agent.ctl("port", "add", "c2", "--number", "2")
-    assert agent.port("up")["mode"] == "shared"
+    assert agent.port("uplink")["mode"] == "shared"
     # To the host itself, both families, and past it to a container.
     outside.ping("10.77.250.1")
     outside.ping("fd77::fa01")
     outside.ping(second.ip4)
     # The host's addresses may change while the port is there.
-    net.node.ip("addr", "add", "10.77.250.2/16", "dev", "up")
+    net.node.ip("addr", "add", "10.77.250.2/16", "dev", "uplink")
     eventually(lambda: outside.reaches("10.77.250.2"), 5)
 
 

@@ -67,8 +67,13 @@ def test_learned_addresses_are_listed_and_can_be_flushed(agent, pair):
     first.ping(second.ip4)
     learned = {(entry["mac"], entry["port"]) for entry in agent.json("fdb", "list")}
     assert {(first.mac, first.port), (second.mac, second.port)} <= learned
+    # The containers' own stacks may speak at any moment; a visitor speaks once.
+    visitor = "02:aa:00:00:00:09"
+    with Tap(first.namespace) as tap:
+        tap.send(Ether(dst="ff:ff:ff:ff:ff:ff", src=visitor) / ARP())
+    eventually(lambda: visitor in {entry["mac"] for entry in agent.json("fdb", "list")})
     agent.ctl("fdb", "flush")
-    assert not {first.mac, second.mac} & {entry["mac"] for entry in agent.json("fdb", "list")}
+    assert visitor not in {entry["mac"] for entry in agent.json("fdb", "list")}
     first.ping(second.ip4)
 
 
@@ -84,13 +89,17 @@ def test_traffic_follows_an_address_that_moves(trio):
         assert tap.wait(with_payload(b"where are you")) is not None
 
 
-def test_tcp_runs_at_speed_with_the_kernels_default_offloads(agent, pair):
+# What the offload trap leaves of TCP is far below a megabit; what a busy machine leaves is far above this.
+LEAST_TCP = 50e6
+
+
+def test_tcp_runs_with_the_kernels_default_offloads(agent, pair):
     first, second = pair
     end = iperf(first, second, "-t", "3")
     rate = end["sum_received"]["bits_per_second"]
-    assert rate > 200e6, f"TCP ran at {rate / 1e6:.0f} Mbit/s"
+    assert rate > LEAST_TCP, f"TCP ran at {rate / 1e6:.0f} Mbit/s"
     back = iperf(first, second, "-t", "2", "-R")["sum_received"]["bits_per_second"]
-    assert back > 200e6, f"TCP ran at {back / 1e6:.0f} Mbit/s in the other direction"
+    assert back > LEAST_TCP, f"TCP ran at {back / 1e6:.0f} Mbit/s in the other direction"
     assert agent.port(first.port)["offloadNotes"], "port show says nothing about checksum and segmentation offload"
 
 
@@ -101,7 +110,7 @@ def test_tcp_runs_over_ipv6(pair):
         eventually(lambda: ":5201" in second.run("ss", "-ltn").stdout, 5)
         done = first.run("iperf3", "-6", "-c", second.ip6, "-J", "-t", "1", check=False, timeout=60)
         end = json.loads(done.stdout)["end"]
-        assert end["sum_received"]["bits_per_second"] > 200e6
+        assert end["sum_received"]["bits_per_second"] > LEAST_TCP
     finally:
         listener.kill()
         listener.wait()
@@ -109,8 +118,8 @@ def test_tcp_runs_over_ipv6(pair):
 
 def test_udp_arrives_without_loss_at_a_modest_rate(pair):
     first, second = pair
-    end = iperf(first, second, "-u", "-b", "50M", "-l", "1400", "-t", "2")
-    assert end["sum"]["packets"] > 5000
+    end = iperf(first, second, "-u", "-b", "20M", "-l", "1400", "-t", "2")
+    assert end["sum"]["packets"] > 3000
     assert end["sum"]["lost_percent"] < 1, end["sum"]
 
 
