@@ -23,6 +23,7 @@ struct MonitorService: Sluice_V1_Monitor.ServiceProtocol {
     let fromAgent = context.control.events.watch()
     return StreamingServerResponse { writer in
       let feed = EventFeed(kinds: kinds)
+      context.logger.debug("somebody watches events")
       // A reply does not end by itself when the client goes away, and a quiet agent has nothing to write that would fail.
       await withTaskGroup(of: Void.self) { group in
         group.addTask { await forward(fromSwitch, feed, writer) }
@@ -31,6 +32,7 @@ struct MonitorService: Sluice_V1_Monitor.ServiceProtocol {
         await group.next()
         group.cancelAll()
       }
+      context.logger.debug("somebody stopped watching events", metadata: ["lost": "\(feed.lost)"])
       return [:]
     }
   }
