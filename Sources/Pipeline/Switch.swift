@@ -17,7 +17,7 @@ import Synchronization
 public final class Switch: @unchecked Sendable {
   private let core: SwitchCore
   private let doorbell: Doorbell
-  private let jobs = Mutex(Jobs())
+  private let jobs = Locked(Jobs())
   private let stopping = Atomic<Bool>(false)
   private var thread: pthread_t?
   private let events: SwitchEvents
@@ -166,5 +166,5 @@ public struct SwitchStopped: Error, CustomStringConvertible {
 
 /// Where a blocked caller finds its answer.
 private final class ResultBox<T: Sendable>: Sendable {
-  let value = Mutex<Result<T, any Error>?>(nil)
+  let value = Locked<Result<T, any Error>?>(nil)
 }

@@ -45,7 +45,7 @@ final class SwitchEvents: Sendable {
     var nextID: UInt64 = 0
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let watcherCount = Atomic<Int>(0)
   private static let bufferedEvents = 4096
 

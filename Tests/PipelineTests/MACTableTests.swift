@@ -3,6 +3,7 @@
 // What: learning, moving, aging and forgetting of stations; and the set of ports.
 
 import Pipeline
+import TestSupport
 import Testing
 
 private let a = Station(vlan: 0, mac: 0x0200_0000_000a)

@@ -1,25 +1,10 @@
 // PipelineSupport.swift
 //
-// What: what the pipeline's tests share: a seeded generator, packets described in rule text, tables built from rule lines.
+// What: what the pipeline's tests share: packets described in rule text, tables built from rule lines.
 
 import Dataplane
 import Pipeline
 import Testing
-
-/// SplitMix64: a seed printed by a failing test replays it.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-    return z ^ z >> 31
-  }
-}
 
 /// The key of a packet described in rule text: `in_port=1,tcp,nw_src=10.0.0.1`.
 func packet(_ text: String) throws -> FlowKey { try FlowMatch(text: text).key }

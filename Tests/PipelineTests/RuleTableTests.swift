@@ -4,6 +4,7 @@
 
 import Dataplane
 import Pipeline
+import TestSupport
 import Testing
 
 private func cookie(_ table: RuleTable, _ text: String) throws -> UInt64? {

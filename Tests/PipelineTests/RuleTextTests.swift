@@ -4,6 +4,7 @@
 
 import Dataplane
 import Pipeline
+import TestSupport
 import Testing
 
 private let names = portSet(3).names()

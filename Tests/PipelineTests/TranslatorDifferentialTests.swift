@@ -6,6 +6,7 @@
 
 import Dataplane
 import Pipeline
+import TestSupport
 import Testing
 
 /// A packet on its way through actions: its fields, and its VLAN tags apart.

@@ -7,7 +7,6 @@
 import CSluice
 import Dataplane
 import Glibc
-import Synchronization
 
 public final class RingQueue: PortQueue, @unchecked Sendable {
   // Sendable: everything that changes is behind the lock.
@@ -24,7 +23,7 @@ public final class RingQueue: PortQueue, @unchecked Sendable {
     var keepsOutput = true
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
   private let wake = sluice_eventfd()
 
   deinit { _ = Glibc.close(wake) }
@@ -165,3 +164,6 @@ public func eventually(seconds: Double = 5, _ condition: () -> Bool) -> Bool {
   }
   return true
 }
+
+/// Blocks the calling thread for so long.
+public func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }

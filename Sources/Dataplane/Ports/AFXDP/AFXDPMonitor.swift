@@ -107,13 +107,13 @@ public final class AFXDPMonitor: @unchecked Sendable {
 
   let tally: UnsafeMutablePointer<Tally>
   private let isZeroCopy: Bool
-  private let state: Mutex<State>
+  private let state: Locked<State>
 
   init(descriptor: Int32, isZeroCopy: Bool) {
     self.isZeroCopy = isZeroCopy
     let raw = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
     tally = raw.initializeMemory(as: Tally.self, repeating: Tally(), count: 1)
-    state = Mutex(State(descriptor: descriptor))
+    state = Locked(State(descriptor: descriptor))
   }
 
   deinit { tally.deallocate() }
