@@ -54,6 +54,8 @@ trap 'exit 143' TERM
 # --- words ----------------------------------------------------------------------------------------------------------
 # Not `ip netns exec`: that would hide /sys/fs/bpf from the agent.
 in_ns() { local name=$1; shift; nsenter --net="/run/netns/$prefix-$name" "$@"; }
+# Starts a command in the background; its process id is then in $!. Not a function with &, which would be a shell in between.
+start_in() { local name=$1; shift; nsenter --net="/run/netns/$prefix-$name" "$@" >"$run/$name.log" 2>&1 & }
 ctl() { "$bin/sluicectl" --socket "$socket" "$@"; }
 title() { printf '\n=== %s\n' "$*"; }
 
@@ -106,7 +108,7 @@ cat >"$run/sluiced.yaml" <<YAML
 agent: {socket: $socket, store: $run/sluice.db}
 workers: {count: 1, cpus: [$(($(nproc) > 1 ? 1 : 0))]}
 YAML
-in_ns node "$bin/sluiced" --config "$run/sluiced.yaml" 2>"$run/agent.log" &
+start_in node "$bin/sluiced" --config "$run/sluiced.yaml"
 agent=$!
 for _ in $(seq 100); do
   if ctl version >/dev/null 2>&1; then break; fi
@@ -114,7 +116,7 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 if ! ctl version >/dev/null; then
-  cat "$run/agent.log" >&2
+  cat "$run/node.log" >&2
   exit 1
 fi
 for port in web db uplink; do show_ctl port add "$port"; done
@@ -127,7 +129,7 @@ show_in db ping -c 3 -i 0.2 -W 2 10.77.0.1
 
 title "iperf3: TCP and UDP"
 for server in db outside; do
-  in_ns "$server" iperf3 -s >/dev/null 2>&1 &
+  start_in "$server" iperf3 -s
   servers+=($!)
 done
 sleep 0.5
@@ -143,7 +145,8 @@ show_ctl port list
 show_ctl port show web
 show_ctl fdb list
 show_ctl flow list
-show_ctl trace in_port=1,tcp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_src=10.77.0.2,nw_dst=10.77.0.3,tp_dst=80
+mac() { ip -n "$prefix-$1" -o link show eth0 | sed 's/.*ether \([^ ]*\).*/\1/'; }
+show_ctl trace "in_port=web,tcp,dl_src=$(mac web),dl_dst=$(mac db),nw_src=10.77.0.2,nw_dst=10.77.0.3,tp_dst=80"
 show_ctl worker show
 
 title "a rule takes effect before the command returns"
@@ -166,7 +169,7 @@ if [ ${#failures[@]} -gt 0 ]; then
   printf '\ndemo.sh: %d steps failed:\n' ${#failures[@]} >&2
   printf '  %s\n' "${failures[@]}" >&2
   echo "the agent's log:" >&2
-  tail -n 30 "$run/agent.log" >&2
+  tail -n 30 "$run/node.log" >&2
   exit 1
 fi
 echo "ok"

@@ -125,7 +125,7 @@ BAD = [
     ("rules:\n  - \"priority=0,actions=fly\"\n", 2, ["fly"]),
     ("rules: 7\n", 1, ["rules", "7"]),
     ("agent: [\n", 2, []),
-    ("agent:\n  socket: /a\n  socket: /b\n", 2, ["socket"]),
+    ("agent:\n  socket: /a\n  socket: /b\n", 3, ["socket"]),
 ]
 
 
