@@ -9,67 +9,12 @@
 // Invariants: everything that the loop touches belongs to this worker, but for the mailbox, the upcall ring and the links to other
 //             workers, which are single-producer single-consumer rings. A command takes effect between batches. Each frame is owned once: see
 //             FrameMemory.
-// Threads: the loop runs on the worker's own thread; the methods under "Control" are called by the pipeline thread only.
+// Threads: the loop runs on the worker's own thread; WorkerControl.swift has what the pipeline thread calls.
 // Cost: no allocation, no reference counting, no lock and no system call per packet; per batch, one virtual call per queue and eight
 //       readings of the cycle counter. An idle worker sleeps in epoll_wait unless it is told to poll busily.
 
 import CSluice
 import Glibc
-
-/// How a worker behaves when there is nothing to do.
-public enum PollMode: String, Sendable {
-  /// Polls while there is work, then sleeps until a frame or a command arrives.
-  case adaptive
-  /// Never sleeps: one core is always busy, latency is lowest.
-  case busy
-}
-
-/// What a worker is made of.
-public struct WorkerConfiguration: Sendable {
-  /// The CPU to run on, or nil to float.
-  public var cpu: Int?
-  public var mode: PollMode
-  /// Bytes per frame buffer: 2,048 or 4,096.
-  public var chunkSize: Int
-  /// Frame buffers.
-  public var chunkCount: Int
-  /// Flows that can be held.
-  public var flowLimit: Int
-  /// Entries of the exact cache; a power of two.
-  public var exactEntries: Int
-  /// Misses of one port that may wait for the pipeline.
-  public var upcallBudget: Int
-
-  public init(
-    cpu: Int? = nil, mode: PollMode = .adaptive, chunkSize: Int = 4096, chunkCount: Int = 16384,
-    flowLimit: Int = 200_000, exactEntries: Int = 1 << 17, upcallBudget: Int = 128
-  ) {
-    self.cpu = cpu
-    self.mode = mode
-    self.chunkSize = chunkSize
-    self.chunkCount = chunkCount
-    self.flowLimit = flowLimit
-    self.exactEntries = exactEntries
-    self.upcallBudget = upcallBudget
-  }
-}
-
-/// Why a worker cannot be made.
-public enum WorkerError: Error, CustomStringConvertible {
-  case memory(FrameMemoryError)
-  case noMemory(what: String)
-  case thread(errno: Int32)
-  case descriptor(errno: Int32)
-
-  public var description: String {
-    switch self {
-    case .memory(let error): "\(error)"
-    case .noMemory(let what): "not enough memory for \(what)"
-    case .thread(let errno): "cannot start a worker thread: \(String(cString: strerror(errno)))"
-    case .descriptor(let errno): "cannot make a descriptor for a worker to sleep on: \(String(cString: strerror(errno)))"
-    }
-  }
-}
 
 /// A port as the worker's tables have it.
 struct WorkerPort {
@@ -108,7 +53,7 @@ public final class Worker: @unchecked Sendable {
   public let upcalls: SPSCRing<Upcall>
   let mailbox: SPSCRing<WorkerCommand>
   let doorbell = Doorbell()
-  private let pipelineDoorbell: Doorbell
+  let pipelineDoorbell: Doorbell
   let secrets: HashSecrets
 
   // The loop's own state.
@@ -127,8 +72,8 @@ public final class Worker: @unchecked Sendable {
   var incoming: [WorkerLink] = []
   var outgoing: [WorkerLink?] = []
   private let epoll: Int32
-  private let published: UnsafeMutablePointer<UInt64>  // [0] masks, [1] free frames, [2] CPU nanoseconds
-  private var thread: pthread_t?
+  let published: UnsafeMutablePointer<UInt64>  // [0] masks, [1] free frames, [2] CPU nanoseconds
+  var thread: pthread_t?
 
   /// Frames that wait for one port at most, before they are handed to its queue.
   static let waitingCapacity = 256
@@ -215,7 +160,7 @@ public final class Worker: @unchecked Sendable {
   // MARK: - The loop
 
   /// Polls until it is told to stop.
-  private func run() {
+  func run() {
     sluice_name_thread("sluice-w\(id)")
     if let cpu = configuration.cpu { _ = sluice_pin_thread(Int32(cpu)) }
     var emptyRounds = 0
@@ -419,138 +364,5 @@ public final class Worker: @unchecked Sendable {
     } else {
       drop(frame, port: port, .pipelineDrops)
     }
-  }
-
-  // MARK: - Control (pipeline thread)
-
-  /// Starts the thread.
-  /// - Throws: `WorkerError.thread`.
-  public func start() throws(WorkerError) {
-    var made = pthread_t()
-    let code = pthread_create(
-      &made, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<Worker>.fromOpaque(argument).takeRetainedValue().run()
-        return nil
-      }, Unmanaged.passRetained(self).toOpaque())
-    guard code == 0 else {
-      Unmanaged.passUnretained(self).release()
-      throw .thread(errno: code)
-    }
-    thread = made
-  }
-
-  /// Stops the thread and waits for its end. Queues still attached are closed.
-  public func stop() {
-    guard let thread else { return }
-    post(WorkerCommand(code: .stop))
-    pthread_join(thread, nil)
-    self.thread = nil
-  }
-
-  // Each of these is one command; see CommandCode for what it does.
-
-  public func installFlow(_ slot: UInt32) { post(WorkerCommand(code: .installFlow, slot: slot)) }
-
-  public func removeFlow(_ slot: UInt32) { post(WorkerCommand(code: .removeFlow, slot: slot)) }
-
-  /// The queue must stay alive until a fence after `detachPort`.
-  public func attachReceiver(_ queue: PortQueue, port: PortIndex, number: UInt32) {
-    post(WorkerCommand(code: .attachReceiver, port: port, number: number, queue: Self.opaque(queue)))
-  }
-
-  /// The queue must stay alive until a fence after `detachPort`.
-  /// - Parameter maxFrame: the longest frame that may leave, in bytes without FCS.
-  public func attachTransmitter(_ queue: PortQueue, port: PortIndex, number: UInt32, maxFrame: UInt32) {
-    post(
-      WorkerCommand(
-        code: .attachTransmitter, port: port, slot: maxFrame, number: number, queue: Self.opaque(queue)))
-  }
-
-  public func setMaxFrame(_ maxFrame: UInt32, port: PortIndex) {
-    post(WorkerCommand(code: .setMaxFrame, port: port, slot: maxFrame))
-  }
-
-  public func detachPort(_ port: PortIndex) { post(WorkerCommand(code: .detachPort, port: port)) }
-
-  /// Answers a miss by a flow that has been installed.
-  public func resume(_ upcall: Upcall, slot: UInt32) {
-    post(WorkerCommand(code: .resume, port: upcall.port, slot: slot, frame: upcall.frame))
-  }
-
-  /// Answers a miss without a flow: runs a program, or drops the frame.
-  public func resume(_ upcall: Upcall, program: UnsafePointer<ActionProgram>?) {
-    post(WorkerCommand(code: .resume, port: upcall.port, frame: upcall.frame, program: program))
-  }
-
-  /// Gives back the frame of a `controller` upcall.
-  public func releaseFrame(_ upcall: Upcall) {
-    post(WorkerCommand(code: .releaseFrame, port: upcall.port, frame: upcall.frame))
-  }
-
-  private static func opaque(_ queue: PortQueue) -> UnsafeRawPointer { UnsafeRawPointer(Unmanaged.passUnretained(queue).toOpaque()) }
-
-  /// A queue by which this worker can send to a port that `owner` polls. Both workers must have been linked by `link`.
-  public func linkQueue(to owner: Worker, port: PortIndex) -> PortQueue? {
-    guard let link = outgoing[owner.id] else { return nil }
-    return LinkQueue(link: link, port: port)
-  }
-
-  /// Joins workers by links, each pair in both directions. Before any of them starts.
-  public static func link(_ workers: [Worker]) {
-    for sender in workers {
-      sender.outgoing = workers.map { $0 === sender ? nil : WorkerLink(receiverDoorbell: $0.doorbell) }
-      for receiver in workers {
-        if let link = sender.outgoing[receiver.id] { receiver.incoming.append(link) }
-      }
-    }
-  }
-
-  func post(_ command: WorkerCommand) {
-    while !mailbox.push(command) {
-      doorbell.ring()
-      sched_yield()
-    }
-    doorbell.ring()
-  }
-
-  /// Waits until every command given so far has been carried out. After it returns no batch can see what was before.
-  ///
-  /// Cost: at most the rest of a poll round, tens of microseconds on a loaded worker.
-  public func fence() {
-    guard thread != nil else { return }
-    let goal = mailbox.pushedCount
-    var spins = 0
-    while mailbox.consumedCount < goal {
-      spins += 1
-      if spins < 200 { sluice_relax() } else { sched_yield() }
-    }
-  }
-
-  /// Waits until every frame that other workers have handed over so far has been taken. With a fence of those workers before it, no frame for
-  /// a port that they have forgotten is under way any more.
-  public func drainLinks() {
-    guard thread != nil else { return }
-    for link in incoming { link.waitUntilTaken() }
-  }
-
-  /// Tells the pipeline thread that there is an upcall.
-  @inline(__always)
-  func ringPipeline() { pipelineDoorbell.ring() }
-
-  /// Reads the counters. Any thread.
-  public func snapshot() -> WorkerSnapshot {
-    func total(_ t: WorkerTotal) -> UInt64 { sluice_load_relaxed_u64(counters.totals + t.rawValue) }
-    return WorkerSnapshot(
-      id: id, cpu: configuration.cpu ?? -1, isBusyPolling: configuration.mode == .busy, isSleeping: doorbell.isSleeping,
-      stages: WorkerStage.allCases.map {
-        .init(name: $0.name, cycles: sluice_load_relaxed_u64(counters.stages + $0.rawValue))
-      },
-      packets: total(.packets), batches: total(.batches), exactHits: total(.exactHits),
-      classifierHits: total(.classifierHits), misses: total(.misses), sleeps: total(.sleeps),
-      checksumsCompleted: total(.checksumsCompleted), masks: Int(sluice_load_relaxed_u64(published)),
-      framesFree: Int(sluice_load_relaxed_u64(published + 1)), framesTotal: memory.chunkCount,
-      cpuNanoseconds: sluice_load_relaxed_u64(published + 2))
   }
 }

@@ -1,0 +1,142 @@
+// WorkerControl.swift
+//
+// What: the pipeline thread's side of a worker: starting and stopping it, commands, fences, counters.
+// Invariants: commands take effect in the order of these calls, between batches; after `fence` no batch can see what was before.
+// Threads: the pipeline thread only, but for `snapshot`.
+// Cost: a command is a copy into a ring, and a write(2) when the worker sleeps.
+
+import CSluice
+import Glibc
+
+extension Worker {
+  /// Starts the thread.
+  /// - Throws: `WorkerError.thread`.
+  public func start() throws(WorkerError) {
+    var made = pthread_t()
+    let code = pthread_create(
+      &made, nil,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<Worker>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, Unmanaged.passRetained(self).toOpaque())
+    guard code == 0 else {
+      Unmanaged.passUnretained(self).release()
+      throw .thread(errno: code)
+    }
+    thread = made
+  }
+
+  /// Stops the thread and waits for its end. Queues still attached are closed.
+  public func stop() {
+    guard let thread else { return }
+    post(WorkerCommand(code: .stop))
+    pthread_join(thread, nil)
+    self.thread = nil
+  }
+
+  // Each of these is one command; see CommandCode for what it does.
+
+  public func installFlow(_ slot: UInt32) { post(WorkerCommand(code: .installFlow, slot: slot)) }
+
+  public func removeFlow(_ slot: UInt32) { post(WorkerCommand(code: .removeFlow, slot: slot)) }
+
+  /// The queue must stay alive until a fence after `detachPort`.
+  public func attachReceiver(_ queue: PortQueue, port: PortIndex, number: UInt32) {
+    post(WorkerCommand(code: .attachReceiver, port: port, number: number, queue: Self.opaque(queue)))
+  }
+
+  /// The queue must stay alive until a fence after `detachPort`.
+  /// - Parameter maxFrame: the longest frame that may leave, in bytes without FCS.
+  public func attachTransmitter(_ queue: PortQueue, port: PortIndex, number: UInt32, maxFrame: UInt32) {
+    post(
+      WorkerCommand(
+        code: .attachTransmitter, port: port, slot: maxFrame, number: number, queue: Self.opaque(queue)))
+  }
+
+  public func setMaxFrame(_ maxFrame: UInt32, port: PortIndex) {
+    post(WorkerCommand(code: .setMaxFrame, port: port, slot: maxFrame))
+  }
+
+  public func detachPort(_ port: PortIndex) { post(WorkerCommand(code: .detachPort, port: port)) }
+
+  /// Answers a miss by a flow that has been installed.
+  public func resume(_ upcall: Upcall, slot: UInt32) {
+    post(WorkerCommand(code: .resume, port: upcall.port, slot: slot, frame: upcall.frame))
+  }
+
+  /// Answers a miss without a flow: runs a program, or drops the frame.
+  public func resume(_ upcall: Upcall, program: UnsafePointer<ActionProgram>?) {
+    post(WorkerCommand(code: .resume, port: upcall.port, frame: upcall.frame, program: program))
+  }
+
+  /// Gives back the frame of a `controller` upcall.
+  public func releaseFrame(_ upcall: Upcall) {
+    post(WorkerCommand(code: .releaseFrame, port: upcall.port, frame: upcall.frame))
+  }
+
+  private static func opaque(_ queue: PortQueue) -> UnsafeRawPointer { UnsafeRawPointer(Unmanaged.passUnretained(queue).toOpaque()) }
+
+  /// A queue by which this worker can send to a port that `owner` polls. Both workers must have been linked by `link`.
+  public func linkQueue(to owner: Worker, port: PortIndex) -> PortQueue? {
+    guard let link = outgoing[owner.id] else { return nil }
+    return LinkQueue(link: link, port: port)
+  }
+
+  /// Joins workers by links, each pair in both directions. Before any of them starts.
+  public static func link(_ workers: [Worker]) {
+    for sender in workers {
+      sender.outgoing = workers.map { $0 === sender ? nil : WorkerLink(receiverDoorbell: $0.doorbell) }
+      for receiver in workers {
+        if let link = sender.outgoing[receiver.id] { receiver.incoming.append(link) }
+      }
+    }
+  }
+
+  func post(_ command: WorkerCommand) {
+    while !mailbox.push(command) {
+      doorbell.ring()
+      sched_yield()
+    }
+    doorbell.ring()
+  }
+
+  /// Waits until every command given so far has been carried out. After it returns no batch can see what was before.
+  ///
+  /// Cost: at most the rest of a poll round, tens of microseconds on a loaded worker.
+  public func fence() {
+    guard thread != nil else { return }
+    let goal = mailbox.pushedCount
+    var spins = 0
+    while mailbox.consumedCount < goal {
+      spins += 1
+      if spins < 200 { sluice_relax() } else { sched_yield() }
+    }
+  }
+
+  /// Waits until every frame that other workers have handed over so far has been taken. With a fence of those workers before it, no frame for
+  /// a port that they have forgotten is under way any more.
+  public func drainLinks() {
+    guard thread != nil else { return }
+    for link in incoming { link.waitUntilTaken() }
+  }
+
+  /// Tells the pipeline thread that there is an upcall.
+  @inline(__always)
+  func ringPipeline() { pipelineDoorbell.ring() }
+
+  /// Reads the counters. Any thread.
+  public func snapshot() -> WorkerSnapshot {
+    func total(_ t: WorkerTotal) -> UInt64 { sluice_load_relaxed_u64(counters.totals + t.rawValue) }
+    return WorkerSnapshot(
+      id: id, cpu: configuration.cpu ?? -1, isBusyPolling: configuration.mode == .busy, isSleeping: doorbell.isSleeping,
+      stages: WorkerStage.allCases.map {
+        .init(name: $0.name, cycles: sluice_load_relaxed_u64(counters.stages + $0.rawValue))
+      },
+      packets: total(.packets), batches: total(.batches), exactHits: total(.exactHits),
+      classifierHits: total(.classifierHits), misses: total(.misses), sleeps: total(.sleeps),
+      checksumsCompleted: total(.checksumsCompleted), masks: Int(sluice_load_relaxed_u64(published)),
+      framesFree: Int(sluice_load_relaxed_u64(published + 1)), framesTotal: memory.chunkCount,
+      cpuNanoseconds: sluice_load_relaxed_u64(published + 2))
+  }
+}
