@@ -84,6 +84,14 @@ import Testing
     #expect(problems(text) == [expected])
   }
 
+  @Test func aWorkerOnACPUThatIsNotThereIsRefused() {
+    let error = #expect(throws: ConfigurationError.self) {
+      _ = try AgentConfiguration.read(text: "workers: {cpus: [9]}", file: "f.yaml", allowedCPUs: [0, 1])
+    }
+    #expect(
+      error?.description == "f.yaml:1:18: key 'workers.cpus[0]': this process may not run on CPU 9; expected one of 0, 1")
+  }
+
   @Test func allMistakesAreReportedInTheOrderOfTheFile() {
     let lines = problems("colour: red\nworkers:\n  count: many\n  mode: lazy\nagent: {logLevel: loud}\n")
     #expect(lines.map { $0.split(separator: ":")[1] } == ["1", "3", "4", "5"])

@@ -34,10 +34,11 @@ public struct AgentConfiguration: Sendable, Equatable {
 
   /// Reads a file.
   ///
+  /// - Parameter allowedCPUs: those that workers may have; empty checks none.
   /// - Parameter checkRule: what is wrong with a rule's text, given the names of the ports in the file; nil when nothing is.
   /// - Throws: `ConfigurationError` with every problem of the file.
   public static func read(
-    file: String, checkRule: (String, Set<String>) -> String? = { _, _ in nil }
+    file: String, allowedCPUs: [Int] = [], checkRule: (String, Set<String>) -> String? = { _, _ in nil }
   ) throws(ConfigurationError) -> AgentConfiguration {
     guard let bytes = contents(of: file) else {
       let reason = String(cString: strerror(errno))
@@ -48,18 +49,18 @@ public struct AgentConfiguration: Sendable, Equatable {
       let problem = ConfigurationProblem(place: nil, key: "", message: "the configuration is not UTF-8 text")
       throw ConfigurationError(file: file, problems: [problem])
     }
-    return try read(text: text, file: file, checkRule: checkRule)
+    return try read(text: text, file: file, allowedCPUs: allowedCPUs, checkRule: checkRule)
   }
 
   /// Reads the text of a file; `file` is for messages.
   static func read(
-    text: String, file: String, checkRule: (String, Set<String>) -> String? = { _, _ in nil }
+    text: String, file: String, allowedCPUs: [Int] = [], checkRule: (String, Set<String>) -> String? = { _, _ in nil }
   ) throws(ConfigurationError) -> AgentConfiguration {
     let list = ProblemList()
     var configuration = AgentConfiguration()
     do {
       if let root = try Yams.Parser(yaml: text).singleRoot() {
-        configuration.read(ConfigurationNode(node: root, key: "", list: list), checkRule: checkRule)
+        configuration.read(ConfigurationNode(node: root, key: "", list: list), allowedCPUs: allowedCPUs, checkRule: checkRule)
       }
     } catch {
       list.add(error, text: text)
@@ -68,12 +69,14 @@ public struct AgentConfiguration: Sendable, Equatable {
     return configuration
   }
 
-  private mutating func read(_ root: ConfigurationNode, checkRule: (String, Set<String>) -> String?) {
+  private mutating func read(
+    _ root: ConfigurationNode, allowedCPUs: [Int], checkRule: (String, Set<String>) -> String?
+  ) {
     // A file of comments only is one node without a value.
     guard !root.isNull, let values = root.mapping(keys: Self.keys) else { return }
     if let node = values["agent"] { agent = AgentSection(node) }
     if let node = values["metrics"] { metrics = MetricsSection(node) }
-    if let node = values["workers"] { workers = WorkersSection(node) }
+    if let node = values["workers"] { workers = WorkersSection(node, allowedCPUs: allowedCPUs) }
     if let node = values["ports"], let elements = node.elements() {
       for element in elements {
         guard let port = PortRequest(element) else { continue }

@@ -30,12 +30,17 @@ public struct WorkersSection: Sendable, Equatable {
   static let frameRange = 1024...1_048_576
   static let flowRange = 16...10_000_000
 
-  init(_ node: ConfigurationNode) {
+  /// - Parameter allowedCPUs: empty checks none.
+  init(_ node: ConfigurationNode, allowedCPUs: [Int]) {
     guard let values = node.mapping(keys: Self.keys) else { return }
     if let value = values["cpus"], let elements = value.elements() {
       for element in elements {
         guard let cpu = element.integer(in: 0...1023) else { continue }
         if cpus.contains(cpu) { element.problem("CPU \(cpu) is given twice; expected one CPU for each worker") }
+        if !allowedCPUs.isEmpty, !allowedCPUs.contains(cpu) {
+          element.problem(
+            "this process may not run on CPU \(cpu); expected one of \(allowedCPUs.map(String.init).joined(separator: ", "))")
+        }
         cpus.append(cpu)
       }
     }

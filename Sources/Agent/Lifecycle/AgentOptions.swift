@@ -32,7 +32,11 @@ public struct AgentOptions: Sendable {
   /// - Throws: `ConfigurationError`.
   func configuration(file: String?) throws(ConfigurationError) -> AgentConfiguration {
     var configuration = AgentConfiguration()
-    if let file { configuration = try AgentConfiguration.read(file: file) { Self.flaw(ofRule: $0, portNames: $1) } }
+    if let file {
+      configuration = try AgentConfiguration.read(file: file, allowedCPUs: ProcessFacts.allowedCPUs()) {
+        Self.flaw(ofRule: $0, portNames: $1)
+      }
+    }
     if let socket { configuration.agent.socket = socket }
     if let logLevel { configuration.agent.logLevel = logLevel }
     return configuration
