@@ -80,8 +80,10 @@ final class FlowDirectory {
   private func fileHash(_ hash: UInt64, _ mask: UInt16) -> UInt64 { hash ^ UInt64(mask) &* 0x9e37_79b9_7f4a_7c15 }
 
   /// Takes a slot and a mask for a flow, fills them and tells the worker. nil when the worker holds as many flows or masks as it can.
+  ///
+  /// - Parameter old: a flow for the same packets that is going to be removed right after this.
   func install(
-    key: FlowKey, mask: FlowMask, kind: FlowKind, output: PortIndex, program: UnsafePointer<ActionProgram>?, now: UInt64,
+    replacing old: UInt32? = nil, key: FlowKey, mask: FlowMask, kind: FlowKind, output: PortIndex, program: UnsafePointer<ActionProgram>?, now: UInt64,
     record makeRecord: (_ mask: UInt16, _ hash: UInt64) -> FlowRecord
   ) -> UInt32? {
     let slab = worker.slab
@@ -89,7 +91,7 @@ final class FlowDirectory {
     guard let maskIndex = takeMask(mask) else { return nil }
     let hash = secrets.flowHash(key & mask, mask)
     let filed = fileHash(hash, maskIndex)
-    guard slotByHash[filed] == nil else {
+    guard slotByHash[filed] == nil || slotByHash[filed] == old else {
       releaseMask(maskIndex)
       return nil
     }
@@ -117,7 +119,8 @@ final class FlowDirectory {
   func remove(_ slot: UInt32) {
     guard let record = self[slot] else { return }
     worker.removeFlow(slot)
-    slotByHash[fileHash(record.hash, record.mask)] = nil
+    let filed = fileHash(record.hash, record.mask)
+    if slotByHash[filed] == slot { slotByHash[filed] = nil }
     self[slot] = nil
     count -= 1
     retiring.append(slot)

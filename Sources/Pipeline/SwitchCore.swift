@@ -123,7 +123,15 @@ public final class SwitchCore {
     programs.sweep()
   }
 
-  private func install(key: FlowKey, _ translation: Translation, worker index: Int) -> UInt32? {
+  /// Gives a worker a flow; nil when it has no room.
+  ///
+  /// - Parameters:
+  ///   - old: the flow whose place it takes; the caller removes that one next.
+  ///   - lastUsed: the cycle stamp of the last packet, nil for now.
+  @discardableResult
+  func install(
+    key: FlowKey, _ translation: Translation, worker index: Int, replacing old: UInt32? = nil, lastUsed: UInt64? = nil
+  ) -> UInt32? {
     let directory = directories[index]
     let actions = translation.actions
     var kind = FlowKind.program
@@ -134,10 +142,10 @@ public final class SwitchCore {
       output = port
     }
     let program = kind == .program ? programs.hold(actions) : nil
-    let now = sluice_cycles()
+    let now = lastUsed ?? sluice_cycles()
     let id = nextFlowID
     let slot = directory.install(
-      key: key, mask: translation.mask, kind: kind, output: output, program: program, now: now
+      replacing: old, key: key, mask: translation.mask, kind: kind, output: output, program: program, now: now
     ) { mask, hash in
       FlowRecord(
         id: id, mask: mask, actions: actions, rule: translation.rule, dependencies: translation.dependencies,

@@ -26,13 +26,22 @@ public struct FlowSnapshot: Sendable {
 
 extension SwitchCore {
   /// Translates again what a flow stands for; keeps the flow if the answer is the same, else removes it.
+  ///
+  /// Where the new answer holds for all packets of the flow, a flow with that answer takes its place at once: the worker gets the new one before
+  /// it loses the old one, so a change of rules or ports under load loses no packet and asks nothing again.
   func revalidate(_ handle: FlowHandle) {
     let directory = directories[handle.worker]
     guard var record = directory[handle.slot] else { return }
     let match = directory.match(of: handle.slot, record)
     let translation = Translator.translate(key: match.key, ports: ports, rules: rules, macs: macs)
-    guard translation.actions == record.actions, translation.learns == record.learns, match.mask.contains(translation.mask)
-    else { return remove(handle, .changed) }
+    guard translation.learns == record.learns, match.mask.contains(translation.mask) else { return remove(handle, .changed) }
+    guard translation.actions == record.actions else {
+      var replacement = translation
+      replacement.mask = match.mask
+      let lastUsed = max(directory.worker.slab.counters(of: handle.slot).lastUsed, record.refreshedAt)
+      install(key: match.key, replacement, worker: handle.worker, replacing: handle.slot, lastUsed: lastUsed)
+      return remove(handle, .changed)
+    }
     if translation.rule !== record.rule {
       credit(&record, handle)
       record.rule = translation.rule

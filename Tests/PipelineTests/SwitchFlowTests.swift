@@ -41,6 +41,21 @@ import Testing
     try bench.expectNoLeak()
   }
 
+  @Test func changesOfItsRuleKeepNoIdleFlowAlive() throws {
+    let bench = try SwitchBench(ports: 3, rules: ["actions=output:2"], flowIdleSeconds: 0.6)
+    bench[1].inject(frame(1, to: 2))
+    #expect(bench[2].waitForOutput(1).count == 1)
+    var round = 0
+    let isGone = eventually(seconds: 10) {
+      round += 1
+      _ = try? bench.add(rules: ["actions=output:\(2 + round % 2)"])
+      pause(milliseconds: 20)
+      return (try? bench.flows().isEmpty) == true
+    }
+    #expect(isGone)
+    try bench.expectNoLeak()
+  }
+
   @Test func purgedFlowsComeBackWithTheNextPacket() throws {
     let bench = try SwitchBench(ports: 2, rules: ["actions=output:2"])
     for round in 0..<50 {

@@ -45,6 +45,23 @@ import Testing
     try bench.expectNoLeak()
   }
 
+  @Test func aChangeUnderLoadLosesNoPacketAndAsksNothingAgain() throws {
+    let bench = try SwitchBench(ports: 3, rules: ["ip,in_port=1,actions=output:2"])
+    for port: UInt32 in 2...3 { bench[port].forgetOutput() }
+    bench[1].injectForever(load)
+    #expect(eventually { bench[2].sentCount > 0 })
+    let misses = bench.misses()
+    for round in 0..<300 {
+      try bench.add(rules: [round % 2 == 0 ? "ip,in_port=1,actions=output:3" : "ip,in_port=1,actions=dec_ttl,output:2"])
+    }
+    bench[1].injectForever([])
+    try bench.settle()
+    #expect(bench.misses() == misses)
+    #expect(try bench.counters(1).dropped == 0)
+    #expect(try bench.counters(1).receivedPackets == UInt64(bench[2].sentCount + bench[3].sentCount))
+    try bench.expectNoLeak()
+  }
+
   @Test func withoutRulesEverythingIsDroppedAtOnce() throws {
     let bench = try SwitchBench(ports: 2, rules: [])
     for _ in 0..<50 {

@@ -59,7 +59,7 @@ struct MegaflowTable: ~Copyable {
   @inline(__always)
   private func entry(_ hash: UInt64, _ index: UInt32) -> UInt64 { (hash >> 32) << 32 | UInt64(index) }
 
-  /// Begins to use a slot whose spec has been filled; true when it is the first one of its mask. The pipeline never offers a flow that is there already.
+  /// Begins to use a slot whose spec has been filled; true when it is the first one of its mask. A flow and its replacement lie side by side for a moment; either is right then.
   mutating func insert(_ index: UInt32) -> Bool {
     slab.activate(index)
     let slot = slab.slots + Int(index)
