@@ -1,7 +1,8 @@
 // StateStore.swift
 //
-// What of the agent's state survives it: ports, rules and deny prefixes that were asked for through the API. One SQLite file
-// through GRDB, in WAL mode with synchronous=FULL, so that what a reply acknowledged is on the disk before the reply.
+// What of the agent's state survives it: ports, rules and deny prefixes that were asked for through the API. One SQLite
+// file through GRDB, in WAL mode with synchronous=FULL, so that what a reply acknowledged is on the disk before the
+// reply.
 //
 // Order of a change (kept by the Agent module, stated here because it is why the store is written as it is):
 //   1. the request is checked; 2. the store commits it; 3. the switch or the kernel follows; 4. the reply.
@@ -9,9 +10,10 @@
 //   the change is taken back from the store (`undo`), and a crash before that is again carried out or refused by the next
 //   start, which reports it. At no line does the store forget what was acknowledged.
 //
-// Invariants: one process has the file (FileLock). A transaction is all or nothing. A damaged or foreign file is never written.
-// Threads: Sendable; a call blocks its thread until it is done, so it does not belong on the concurrency pool; calls are carried out in
-//          the order of their arrival.
+// Invariants: one process has the file (FileLock). A transaction is all or nothing. A damaged or foreign file is never
+//             written.
+// Threads: Sendable; a call blocks its thread until it is done, so it does not belong on the concurrency pool; calls are
+//          carried out in the order of their arrival.
 // Cost: a transaction is one fsync (0.1 ms to 10 ms by disk); 10,000 rules are one transaction of tens of milliseconds.
 
 import GRDB
@@ -151,7 +153,8 @@ extension StateStore {
     var replaced: [StoredRule]
   }
 
-  /// True once somebody changed rules through the API: from then on the store's rules are the rules, even when there are none.
+  /// True once somebody changed rules through the API: from then on the store's rules are the rules, even when there are
+  /// none.
   public func rulesAreOperators() throws(StoreError) -> Bool {
     try read("rules") { try Self.owner(in: $0) == "operator" }
   }
@@ -167,8 +170,8 @@ extension StateStore {
   /// Adds rules, or replaces actions and cookie of those that are there, in one transaction.
   ///
   /// Marks the rules as the operator's.
-  /// - Parameter alsoKeeping: the rules in force that the store does not hold yet (the configuration's), stored first when this
-  ///   is the first change through the API.
+  /// - Parameter alsoKeeping: the rules in force that the store does not hold yet (the configuration's), stored first
+  ///   when this is the first change through the API.
   @discardableResult
   public func putRules(_ rules: [StoredRule], alsoKeeping present: [StoredRule] = []) throws(StoreError) -> RuleUndo {
     try write("\(rules.count) rules") { [path] database in

@@ -7,9 +7,9 @@
 // Threads: used by whoever opens the store; FileLock is Sendable because its only state is an owned descriptor.
 
 #if canImport(Musl)
-import Musl
+  import Musl
 #else
-import Glibc
+  import Glibc
 #endif
 
 /// What a path holds, judged by the first bytes alone.
@@ -25,7 +25,8 @@ enum StoreFile {
 
   /// Looks at the header without opening the file as a database.
   ///
-  /// - Source: https://www.sqlite.org/fileformat2.html, "The Database Header": magic at 0, application id at 68, big-endian.
+  /// - Source: https://www.sqlite.org/fileformat2.html, "The Database Header": magic at 0, application id at 68,
+  ///   big-endian.
   static func inspect(_ path: String) throws(StoreError) -> Content {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {

@@ -10,36 +10,37 @@ enum StoreSchema {
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("001 ports, rules, deny prefixes") { database in
-      try database.execute(sql: """
-        CREATE TABLE port (
-          number INTEGER PRIMARY KEY,
-          name TEXT NOT NULL UNIQUE,
-          kind TEXT NOT NULL,
-          interface TEXT NOT NULL,
-          mode TEXT NOT NULL,
-          queues TEXT NOT NULL
-        ) STRICT;
-        CREATE TABLE configuredPort (
-          name TEXT PRIMARY KEY,
-          number INTEGER NOT NULL UNIQUE
-        ) STRICT;
-        CREATE TABLE rule (
-          id INTEGER PRIMARY KEY,
-          tableID INTEGER NOT NULL,
-          priority INTEGER NOT NULL,
-          cookie INTEGER NOT NULL,
-          match TEXT NOT NULL,
-          actions TEXT NOT NULL,
-          UNIQUE (tableID, priority, match)
-        ) STRICT;
-        CREATE TABLE denyPrefix (
-          prefix TEXT PRIMARY KEY
-        ) STRICT, WITHOUT ROWID;
-        CREATE TABLE meta (
-          key TEXT PRIMARY KEY,
-          value TEXT NOT NULL
-        ) STRICT, WITHOUT ROWID;
-        """)
+      try database.execute(
+        sql: """
+          CREATE TABLE port (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL,
+            interface TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            queues TEXT NOT NULL
+          ) STRICT;
+          CREATE TABLE configuredPort (
+            name TEXT PRIMARY KEY,
+            number INTEGER NOT NULL UNIQUE
+          ) STRICT;
+          CREATE TABLE rule (
+            id INTEGER PRIMARY KEY,
+            tableID INTEGER NOT NULL,
+            priority INTEGER NOT NULL,
+            cookie INTEGER NOT NULL,
+            match TEXT NOT NULL,
+            actions TEXT NOT NULL,
+            UNIQUE (tableID, priority, match)
+          ) STRICT;
+          CREATE TABLE denyPrefix (
+            prefix TEXT PRIMARY KEY
+          ) STRICT, WITHOUT ROWID;
+          CREATE TABLE meta (
+            key TEXT PRIMARY KEY,
+            value TEXT NOT NULL
+          ) STRICT, WITHOUT ROWID;
+          """)
     }
     return migrator
   }

@@ -1,8 +1,8 @@
 // StoredRule.swift
 //
 // A rule as the store keeps it: its canonical text, cut into the columns that identify it.
-// Invariant: (table, priority, match) is unique; `match` and `actions` are canonical text of the Pipeline module, so equal rules
-//            have equal text.
+// Invariant: (table, priority, match) is unique; `match` and `actions` are canonical text of the Pipeline module, so
+//            equal rules have equal text.
 // Threads: a value.
 
 import GRDB

@@ -40,7 +40,8 @@ struct Sluiced: ParsableCommand {
   func validate() throws {
     guard let socket else { return }
     guard socket.hasPrefix("/"), socket.utf8.count <= AgentSection.longestSocketPath else {
-      throw ValidationError("--socket \(socket): expected an absolute path of at most \(AgentSection.longestSocketPath) bytes")
+      throw ValidationError(
+        "--socket \(socket): expected an absolute path of at most \(AgentSection.longestSocketPath) bytes")
     }
   }
 }

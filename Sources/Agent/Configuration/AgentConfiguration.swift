@@ -8,9 +8,9 @@
 import Yams
 
 #if canImport(Musl)
-import Musl
+  import Musl
 #else
-import Glibc
+  import Glibc
 #endif
 
 /// What the configuration file says.
@@ -35,7 +35,8 @@ public struct AgentConfiguration: Sendable, Equatable {
   /// Reads a file.
   ///
   /// - Parameter allowedCPUs: those that workers may have; empty checks none.
-  /// - Parameter checkRule: what is wrong with a rule's text, given the names of the ports in the file; nil when nothing is.
+  /// - Parameter checkRule: what is wrong with a rule's text, given the names of the ports in the file; nil when nothing
+  ///   is.
   /// - Throws: `ConfigurationError` with every problem of the file.
   public static func read(
     file: String, allowedCPUs: [Int] = [], checkRule: (String, Set<String>) -> String? = { _, _ in nil }
@@ -60,7 +61,8 @@ public struct AgentConfiguration: Sendable, Equatable {
     var configuration = AgentConfiguration()
     do {
       if let root = try Yams.Parser(yaml: text).singleRoot() {
-        configuration.read(ConfigurationNode(node: root, key: "", list: list), allowedCPUs: allowedCPUs, checkRule: checkRule)
+        configuration.read(
+          ConfigurationNode(node: root, key: "", list: list), allowedCPUs: allowedCPUs, checkRule: checkRule)
       }
     } catch {
       list.add(error, text: text)
@@ -119,7 +121,8 @@ extension ProblemList {
   /// Text that is no YAML, or has a key twice.
   fileprivate func add(_ error: any Error, text: String) {
     switch error as? YamlError {
-    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+      .composer(_, let problem, let mark, _):
       add("this is not YAML: \(problem)", key: "", at: mark)
     case .duplicatedKeysInMapping(let keys, let context):
       for key in keys { addDuplicate(key, first: context.mark, text: text) }

@@ -1,7 +1,7 @@
 // ConfigurationChange.swift
 //
-// What differs between the configuration in force and the one on the disk: what a reload can do while packets flow, and what needs
-// a restart. A reload never does half of a thing: a key that needs a restart keeps its old value until then.
+// What differs between the configuration in force and the one on the disk: what a reload can do while packets flow, and
+// what needs a restart. A reload never does half of a thing: a key that needs a restart keeps its old value until then.
 // Threads: a value.
 
 /// The difference of two configurations.

@@ -1,7 +1,7 @@
 // ConfigurationNode.swift
 //
-// Reads YAML strictly. A node is a value of the file with its key path; asking it for a type either gives the value or writes down
-// a problem and gives nil, so that one reading finds everything that is wrong.
+// Reads YAML strictly. A node is a value of the file with its key path; asking it for a type either gives the value or
+// writes down a problem and gives nil, so that one reading finds everything that is wrong.
 // Invariants: types are YAML's: `1` is a number, `"1"` is text, `yes` is a truth value; nothing is converted silently.
 // Threads: confined to the reading; ProblemList is a class because all nodes of a file write into the same one.
 

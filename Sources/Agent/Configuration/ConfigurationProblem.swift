@@ -1,8 +1,8 @@
 // ConfigurationProblem.swift
 //
 // One thing that is wrong in a configuration file, and all of them together as an error.
-// Invariant: each names file, place, key, what was found and what was expected, so that a person can mend the file without
-//            this program's source.
+// Invariant: each names file, place, key, what was found and what was expected, so that a person can mend the file
+//            without this program's source.
 // Threads: values.
 
 /// A place in a configuration file.

@@ -1,7 +1,8 @@
 // PortSection.swift
 //
 // A port as somebody asks for it, in the file (an element of `ports`) or through the API: the same words, the same rules.
-// Invariants: name and interface name are valid; the number, when given, is an OpenFlow port number; queues are distinct and ascending.
+// Invariants: name and interface name are valid; the number, when given, is an OpenFlow port number; queues are distinct
+//             and ascending.
 // Threads: values.
 
 /// What a port is.

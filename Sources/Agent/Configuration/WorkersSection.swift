@@ -39,7 +39,8 @@ public struct WorkersSection: Sendable, Equatable {
         if cpus.contains(cpu) { element.problem("CPU \(cpu) is given twice; expected one CPU for each worker") }
         if !allowedCPUs.isEmpty, !allowedCPUs.contains(cpu) {
           element.problem(
-            "this process may not run on CPU \(cpu); expected one of \(allowedCPUs.map(String.init).joined(separator: ", "))")
+            "this process may not run on CPU \(cpu); expected one of \(allowedCPUs.map(String.init).joined(separator: ", "))"
+          )
         }
         cpus.append(cpu)
       }

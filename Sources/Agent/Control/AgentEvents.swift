@@ -1,7 +1,7 @@
 // AgentEvents.swift
 //
-// Events that the control thread makes, for those who watch: ports and rules that came, went or changed. (What the switch sees, flows and
-// drops, comes from Switch.watch.)
+// Events that the control thread makes, for those who watch: ports and rules that came, went or changed. (What the switch
+// sees, flows and drops, comes from Switch.watch.)
 // Invariant: a watcher that does not keep up loses events and is told how many; it never slows the agent.
 // Threads: any.
 // Cost: nothing is built while nobody watches.

@@ -1,17 +1,17 @@
 // Control.swift
 //
-// The agent's will: which ports, rules and deny prefixes there are to be, and the carrying out of it. Desired state is the configuration
-// file and the store; actual state is the kernel and the switch; this actor makes the second follow the first: at start, on request,
-// on reload, and when the kernel says that something happened.
+// The agent's will: which ports, rules and deny prefixes there are to be, and the carrying out of it. Desired state is
+// the configuration file and the store; actual state is the kernel and the switch; this actor makes the second follow the
+// first: at start, on request, on reload, and when the kernel says that something happened.
 //
 // Order of changes:
-//   - rules and deny prefixes: checked, stored, then carried out, then answered; when carrying out fails, the store is put back. A crash
-//     after the store leaves a change that the next start carries out; nobody was told that it failed.
-//   - ports: carried out, stored, then answered, because most refusals come from the kernel. A crash before the store leaves an XDP program
-//     (or a veth pair) that the next start recognises as a leftover and removes.
+//   - rules and deny prefixes: checked, stored, then carried out, then answered; when carrying out fails, the store is
+//     put back. A crash after the store leaves a change that the next start carries out; nobody was told that it failed.
+//   - ports: carried out, stored, then answered, because most refusals come from the kernel. A crash before the store
+//     leaves an XDP program (or a veth pair) that the next start recognises as a leftover and removes.
 //   - deletions of ports: deleted from the store, then undone. A crash between leaves a leftover, too.
-// Invariants: whatever an answer acknowledged is in the store. Methods do not suspend, so each runs from its start to its end before
-//             the next one: there is no state between two states.
+// Invariants: whatever an answer acknowledged is in the store. Methods do not suspend, so each runs from its start to its
+//             end before the next one: there is no state between two states.
 // Threads: an actor on the control thread (ControlThread), where blocking is allowed.
 
 import AgentAPI
@@ -23,8 +23,8 @@ import Netlink
 import Pipeline
 import Store
 
-/// The agent's desired state and what keeps the actual one at it. Its parts are in ControlPorts, ControlRules, ControlDeny and
-/// ControlReload.
+/// The agent's desired state and what keeps the actual one at it. Its parts are in ControlPorts, ControlRules,
+/// ControlDeny and ControlReload.
 actor Control {
   nonisolated var unownedExecutor: UnownedSerialExecutor { ControlThread.shared.asUnownedSerialExecutor() }
 
@@ -59,7 +59,8 @@ actor Control {
 
   /// Makes actual what the configuration and the store say.
   ///
-  /// - Throws: `StoreError` when the store cannot be read. A port that cannot be opened does not stop the agent: it is shown as failed.
+  /// - Throws: `StoreError` when the store cannot be read. A port that cannot be opened does not stop the agent: it is
+  ///   shown as failed.
   func start() throws {
     try loadDenyList()
     let stored = try store.ports()

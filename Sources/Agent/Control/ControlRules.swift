@@ -1,8 +1,10 @@
 // ControlRules.swift
 //
-// Rules: until somebody changes them through the API they are the configuration's (or the one default rule); from then on they are the
+// Rules: until somebody changes them through the API they are the configuration's (or the one default rule); from then on
+//        they are the
 // operator's, and the store holds all of them.
-// Invariant: the switch's rules are the store's once they are the operator's. Text in the store is canonical and names ports by number.
+// Invariant: the switch's rules are the store's once they are the operator's. Text in the store is canonical and names
+//            ports by number.
 // Threads: the control thread (see Control.swift).
 
 import AgentAPI
@@ -17,7 +19,8 @@ enum RuleFailure: Error, CustomStringConvertible {
 
   var description: String {
     switch self {
-    case .tooMany(let limit, let wanted): "\(wanted) rules would be more than the agent holds (\(limit)); nothing was changed"
+    case .tooMany(let limit, let wanted):
+      "\(wanted) rules would be more than the agent holds (\(limit)); nothing was changed"
     }
   }
 }
@@ -82,13 +85,15 @@ extension Control {
         } catch {
           // It stays in the store: a version that understands it may come back.
           logger.error(
-            "a rule in the store is not understood and is not in force", metadata: ["rule": "\(stored.line)", "reason": "\(error)"])
+            "a rule in the store is not understood and is not in force",
+            metadata: ["rule": "\(stored.line)", "reason": "\(error)"])
           troubles["rules"] = "a rule in the store is not understood: \(stored.line): \(error)"
           return nil
         }
       }
       if configuration.rules != nil {
-        logger.notice("the rules in the configuration are not used: rules were changed through the API and are in the store")
+        logger.notice(
+          "the rules in the configuration are not used: rules were changed through the API and are in the store")
       }
     } else {
       rules = configuredRules()
@@ -100,7 +105,8 @@ extension Control {
   /// Puts the configuration's rules in force after a reload, if rules are still the configuration's.
   func reloadRules() throws {
     guard !rulesAreOperators else {
-      logger.notice("the configuration's rules changed, but rules were changed through the API: those in the store stay in force")
+      logger.notice(
+        "the configuration's rules changed, but rules were changed through the API: those in the store stay in force")
       return
     }
     let wanted = configuredRules()

@@ -51,7 +51,8 @@ extension Control {
     var ports = Sluice_V1_Component()
     ports.name = "ports"
     ports.ok = bad.isEmpty
-    ports.message = bad.isEmpty ? "\(self.ports.count) wanted" : bad.map { "\($0.name): \($0.condition.message)" }.joined(separator: "; ")
+    ports.message =
+      bad.isEmpty ? "\(self.ports.count) wanted" : bad.map { "\($0.name): \($0.condition.message)" }.joined(separator: "; ")
     parts.insert(ports, at: 2)
     return parts
   }
@@ -60,7 +61,8 @@ extension Control {
   func readiness() -> (isReady: Bool, reason: String) {
     if isDraining { return (false, "the agent is stopping") }
     let bad = components().filter { !$0.ok }
-    // A port that cannot be opened is shown, but other ports forward: taking the whole node out of service would make it worse.
+    // A port that cannot be opened is shown, but other ports forward: taking the whole node out of service would make it
+    // worse.
     return (true, bad.isEmpty ? "ready" : "ready, but " + bad.map { "\($0.name): \($0.message)" }.joined(separator: "; "))
   }
 

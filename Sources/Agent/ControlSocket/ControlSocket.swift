@@ -1,8 +1,9 @@
 // ControlSocket.swift
 //
 // The Unix socket of the API in the file system: taking the path, its owner and mode, and its removal.
-// Invariants: the path of a living agent is never taken away from it; the path of a dead one is. The socket is never, not even for an
-//             instant, open to more than its final owner and mode allow. It is removed only while it is still this agent's.
+// Invariants: the path of a living agent is never taken away from it; the path of a dead one is. The socket is never, not
+//             even for an instant, open to more than its final owner and mode allow. It is removed only while it is still
+//             this agent's.
 // Threads: used by the start and the end of the agent.
 
 import Glibc
@@ -49,7 +50,8 @@ struct ControlSocket: Sendable {
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw .failed(path: path, step: "make a socket", reason: words(errno)) }
     do {
-      // The file gets the mode of the socket's inode, so it is narrow from its first instant (net/unix/af_unix.c, unix_bind_bsd).
+      // The file gets the mode of the socket's inode, so it is narrow from its first instant (net/unix/af_unix.c,
+      // unix_bind_bsd).
       try check(fchmod(descriptor, 0o600), path, "set its mode")
       try check(address.withPointer { bind(descriptor, $0, $1) }, path, "bind")
       try check(chown(path, 0, groupID ?? 0), path, "give it to its group")

@@ -1,8 +1,9 @@
 // CredentialListener.swift
 //
-// Accepts gRPC connections on the control socket from those who may use it, and closes all others before they can say a word.
-// Invariant: the check is of the kernel's credentials (SO_PEERCRED), beside the mode of the socket file: a path that somebody made too
-//            open, or a descriptor that was handed on, does not let strangers in.
+// Accepts gRPC connections on the control socket from those who may use it, and closes all others before they can say a
+// word.
+// Invariant: the check is of the kernel's credentials (SO_PEERCRED), beside the mode of the socket file: a path that
+//            somebody made too open, or a descriptor that was handed on, does not let strangers in.
 // Threads: NIO's event loops.
 
 import GRPCCore

@@ -42,7 +42,8 @@ public struct AgentOptions: Sendable {
     return configuration
   }
 
-  /// What is wrong with a rule in the file. Its ports may be named; numbers are given to them later, so any number will do here.
+  /// What is wrong with a rule in the file. Its ports may be named; numbers are given to them later, so any number will
+  /// do here.
   private static func flaw(ofRule text: String, portNames: Set<String>) -> String? {
     do {
       _ = try Rule(text: text, names: PortNames(number: { portNames.contains($0) ? 1 : nil }, name: { _ in nil }))

@@ -2,19 +2,19 @@
 //
 // The agent from its start to its end.
 //
-// Start: configuration, socket, store, workers, deny list, rules, ports, metrics page, then READY=1. Whatever fails before that is one line
-// (a configuration: one per mistake) on standard error and exit status 1, and nothing stays behind.
-// End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, XDP programs are taken off, workers end, the store is closed, the
-// socket goes, exit status 0.
+// Start: configuration, socket, store, workers, deny list, ports, rules, metrics page, then READY=1. Whatever fails before
+//        that is one line (a configuration: one per mistake) on standard error and exit status 1; nothing stays behind.
+// End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, XDP programs are taken off, workers end, the
+//        store is closed, the socket goes, exit status 0.
 // Threads: a task; one process runs it once.
 
 import AgentAPI
+import Dataplane
 import Glibc
 import KernelTier
 import Logging
 import Netlink
 import Pipeline
-import Dataplane
 import ServiceLifecycle
 import Store
 
@@ -45,7 +45,8 @@ public enum AgentProgram {
     AgentLog.shared.format = configuration.agent.logFormat
     let logger = Logger(label: "sluiced")
     logger.notice(
-      "starting", metadata: ["version": "\(SluiceVersion.current)", "pid": "\(getpid())", "configuration": "\(file ?? "defaults")"])
+      "starting",
+      metadata: ["version": "\(SluiceVersion.current)", "pid": "\(getpid())", "configuration": "\(file ?? "defaults")"])
 
     let groupID = SystemGroup.identifier(of: configuration.agent.group)
     if groupID == nil {
@@ -65,7 +66,8 @@ public enum AgentProgram {
     do {
       try await control.start()
       try await runServices(
-        options: options, file: file, configuration: configuration, control: control, plane: plane, watcher: watcher, socket: socket,
+        options: options, file: file, configuration: configuration, control: control, plane: plane, watcher: watcher,
+        socket: socket,
         admission: AdmissionRule(groupID: groupID), logger: logger)
     } catch {
       await control.stop()
@@ -76,7 +78,8 @@ public enum AgentProgram {
   }
 
   private static func runServices(
-    options: AgentOptions, file: String?, configuration: AgentConfiguration, control: Control, plane: Switch, watcher: LinkWatcher,
+    options: AgentOptions, file: String?, configuration: AgentConfiguration, control: Control, plane: Switch,
+    watcher: LinkWatcher,
     socket: ControlSocket, admission: AdmissionRule, logger: Logger
   ) async throws {
     let context = AgentServiceContext(
@@ -108,7 +111,8 @@ public enum AgentProgram {
     let cpus = section.cpus.isEmpty ? chosen : section.cpus
     let workers = (0..<section.count).map { index in
       WorkerConfiguration(
-        cpu: index < cpus.count ? cpus[index] : nil, mode: section.mode == .busy ? .busy : .adaptive, chunkCount: section.frames,
+        cpu: index < cpus.count ? cpus[index] : nil, mode: section.mode == .busy ? .busy : .adaptive,
+        chunkCount: section.frames,
         flowLimit: section.flowLimit)
     }
     return SwitchConfiguration(workers: workers)

@@ -1,7 +1,7 @@
 // AgentServices.swift
 //
-// The long-running parts of the agent, each a service of swift-service-lifecycle: the API, the following of interfaces, the talk with the
-// service manager, reloads.
+// The long-running parts of the agent, each a service of swift-service-lifecycle: the API, the following of interfaces,
+// the talk with the service manager, reloads.
 // Invariants: each ends by itself on graceful shutdown. None of them throws for what a running agent can live with.
 // Threads: tasks; the work is the control actor's.
 
@@ -82,8 +82,8 @@ struct ManagerTalk: Service {
           return
         }
         while !Task.isCancelled {
-          // Half the interval, as sd_watchdog_enabled(3) recommends. The sign of life is given only after the control thread and the
-          // pipeline thread have answered.
+          // Half the interval, as sd_watchdog_enabled(3) recommends. The sign of life is given only after the control
+          // thread and the pipeline thread have answered.
           try? await Task.sleep(for: interval / 2)
           _ = await context.control.readiness()
           _ = try? await context.plane.perform { core in core.flowCount }

@@ -1,8 +1,8 @@
 // ControlThread.swift
 //
-// One thread that carries out everything that changes the agent's state, one piece after the other. It is the executor of the actor
-// Control, so that an actor method which talks to the kernel, to SQLite or to the pipeline thread may block without stopping the
-// threads that serve gRPC.
+// One thread that carries out everything that changes the agent's state, one piece after the other. It is the executor of
+// the actor Control, so that an actor method which talks to the kernel, to SQLite or to the pipeline thread may block
+// without stopping the threads that serve gRPC.
 // Invariant: a job runs from its start to its end before the next one begins.
 // Threads: jobs come from anywhere.
 // Cost: a semaphore per job.

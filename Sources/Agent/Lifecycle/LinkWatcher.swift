@@ -1,7 +1,7 @@
 // LinkWatcher.swift
 //
-// Waits for what happens to interfaces and hands it on. An event only says where to look: whoever gets it asks the kernel again,
-// because events are older than the agent's own changes.
+// Waits for what happens to interfaces and hands it on. An event only says where to look: whoever gets it asks the kernel
+// again, because events are older than the agent's own changes.
 // Invariant: `overflow` is handed on like any other event; no event is dropped here.
 // Threads: one of its own, which blocks in poll(2); the stream is read anywhere.
 // Cost: nothing while nothing happens.
@@ -43,7 +43,8 @@ final class LinkWatcher: Sendable {
     guard code == 0 else {
       Unmanaged.passUnretained(self).release()
       logger.error(
-        "no thread to watch interfaces: ports will not follow their links", metadata: ["reason": "\(String(cString: strerror(code)))"])
+        "no thread to watch interfaces: ports will not follow their links",
+        metadata: ["reason": "\(String(cString: strerror(code)))"])
       return
     }
     pthread_detach(thread)
@@ -61,7 +62,8 @@ final class LinkWatcher: Sendable {
       doorbell.announceSleep()
       if stopping.load(ordering: .acquiring) { break }
       var waits = [
-        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0),
       ]
       _ = poll(&waits, 2, -1)
       guard !stopping.load(ordering: .acquiring), waits[0].revents != 0 else { continue }

@@ -1,6 +1,7 @@
 // AgentLog.swift
 //
-// The agent's log: one line per message on standard error, as text for people or JSON for programs. swift-log does the rest.
+// The agent's log: one line per message on standard error, as text for people or JSON for programs. swift-log does the
+// rest.
 //
 //     2026-11-21T09:30:00.123Z info  port up  port=eth1 queues=2
 //     {"time":"2026-11-21T09:30:00.123Z","uptime":12.345,"level":"info","message":"port up","port":"eth1","queues":"2"}
@@ -116,7 +117,8 @@ struct LogLine {
       let digits = String(value)
       return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
-    let date = "\(padded(Int(parts.tm_year) + 1900, 4))-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))"
+    let date =
+      "\(padded(Int(parts.tm_year) + 1900, 4))-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))"
     let clock = "\(padded(Int(parts.tm_hour), 2)):\(padded(Int(parts.tm_min), 2)):\(padded(Int(parts.tm_sec), 2))"
     return "\(date)T\(clock).\(padded(instant.tv_nsec / 1_000_000, 3))Z"
   }
@@ -127,7 +129,8 @@ struct LogLine {
   }
 
   private static func quotedIfNeeded(_ text: String) -> String {
-    let plain = !text.isEmpty && text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0.value != 0x7F }
+    let plain =
+      !text.isEmpty && text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0.value != 0x7F }
     return plain ? text : jsonText(text)
   }
 

@@ -1,8 +1,10 @@
 // MetricsPages.swift
 //
 // What /metrics, /healthz and /readyz say.
-// Invariant: names begin with "sluice_", counters end in "_total" and only grow; label values are names that an operator knows.
-// Threads: called from tasks; asks the control actor and the pipeline thread, so a page also proves that these two answer.
+// Invariant: names begin with "sluice_", counters end in "_total" and only grow; label values are names that an operator
+//            knows.
+// Threads: called from tasks; asks the control actor and the pipeline thread, so a page also proves that these two
+//          answer.
 // Cost: for each port what `port show` costs.
 
 import AgentAPI
@@ -109,7 +111,9 @@ struct MetricsPages: Sendable {
     perWorker("sluice_worker_classifier_hits_total", .counter, "Packets found in the classifier.") { $0.classifierHits }
     perWorker("sluice_worker_upcalls_total", .counter, "Packets that no flow matched.") { $0.misses }
     perWorker("sluice_worker_sleeps_total", .counter, "Times that a worker went to sleep.") { $0.sleeps }
-    perWorker("sluice_worker_checksums_completed_total", .counter, "Partial checksums that a worker completed.") { $0.checksumsCompleted }
+    perWorker("sluice_worker_checksums_completed_total", .counter, "Partial checksums that a worker completed.") {
+      $0.checksumsCompleted
+    }
     perWorker("sluice_worker_masks", .gauge, "Masks in a worker's classifier.") { UInt64($0.masks) }
     perWorker("sluice_worker_frames_free", .gauge, "Frames that a worker has free.") { UInt64($0.framesFree) }
     perWorker("sluice_worker_frames", .gauge, "Frames that a worker has in all.") { UInt64($0.framesTotal) }

@@ -1,8 +1,9 @@
 // MetricsServer.swift
 //
 // The pages for monitoring: /metrics (Prometheus), /healthz (the process answers), /readyz (it forwards as configured).
-// Invariants: it listens on a loopback address only (see LoopbackAddress). A page is made when it is asked for; nothing is sampled
-//             between. Requests other than GET and HEAD are refused. A connection that says nothing for a while is closed.
+// Invariants: it listens on a loopback address only (see LoopbackAddress). A page is made when it is asked for; nothing
+//             is sampled between. Requests other than GET and HEAD are refused. A connection that says nothing for a
+//             while is closed.
 // Threads: NIO's event loops; the closures that make pages are called from tasks.
 // Cost: nothing while nobody asks.
 
@@ -115,7 +116,8 @@ struct MetricsServer: Service {
     let answer: MetricsAnswer
     if request.method == .GET || request.method == .HEAD {
       let path = String(request.uri.prefix { $0 != "?" })
-      answer = await page(path) ?? MetricsAnswer(status: .notFound, body: "no such page; try /metrics, /healthz or /readyz\n")
+      answer =
+        await page(path) ?? MetricsAnswer(status: .notFound, body: "no such page; try /metrics, /healthz or /readyz\n")
     } else {
       answer = MetricsAnswer(status: .methodNotAllowed, body: "only GET and HEAD\n")
     }
@@ -135,6 +137,10 @@ private final class IdleCloser: ChannelInboundHandler {
   typealias InboundIn = NIOAny
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) } else { context.fireUserInboundEventTriggered(event) }
+    if event is IdleStateHandler.IdleStateEvent {
+      context.close(promise: nil)
+    } else {
+      context.fireUserInboundEventTriggered(event)
+    }
   }
 }

@@ -1,7 +1,8 @@
 // PrometheusText.swift
 //
 // Writes Prometheus's text format, version 0.0.4: families with HELP and TYPE, samples with labels.
-// Invariants: a family's lines are together and come once; label values are escaped, so a hostile interface name cannot forge a line.
+// Invariants: a family's lines are together and come once; label values are escaped, so a hostile interface name cannot
+//             forge a line.
 // Threads: a value. Cost: appends to one string.
 
 /// A page of metrics in the making.

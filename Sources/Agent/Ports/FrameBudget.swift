@@ -1,8 +1,9 @@
 // FrameBudget.swift
 //
-// How many frames of a worker's memory each of its queues may have lent to the kernel for receiving. Few queues get deep rings, many
-// queues get shallow ones, and together they never take so much that forwarding has no frame left.
-// Invariant: the sum of the shares is at most 7/8 of the frames, as long as there are frames for the smallest share of each.
+// How many frames of a worker's memory each of its queues may have lent to the kernel for receiving. Few queues get deep
+// rings, many queues get shallow ones, and together they never take so much that forwarding has no frame left.
+// Invariant: the sum of the shares is at most 7/8 of the frames, as long as there are frames for the smallest share of
+//            each.
 // Threads: a value.
 
 /// The shares of one worker's frames.

@@ -1,9 +1,11 @@
 // InterfaceAttachment.swift
 //
-// A port's hold on its interface: the XDP program, an AF_XDP socket for each queue, and what was changed on the interface to make it work.
-// Invariants: `open` either holds everything or has undone everything. `restore` puts back what `open` changed, as far as the interface
-//             is still there. The interface is meant by its index.
-// Threads: confined to the control thread; the queues belong to their workers from the moment they are handed to the switch.
+// A port's hold on its interface: the XDP program, an AF_XDP socket for each queue, and what was changed on the interface
+// to make it work.
+// Invariants: `open` either holds everything or has undone everything. `restore` puts back what `open` changed, as far as
+//             the interface is still there. The interface is meant by its index.
+// Threads: confined to the control thread; the queues belong to their workers from the moment they are handed to the
+//          switch.
 // Cost: some milliseconds per queue, up to a second when a queue was released a moment ago.
 
 import Dataplane
@@ -68,7 +70,8 @@ struct InterfaceAttachment {
       let wanted = request.queues.isEmpty ? Array(0..<UInt32(count)) : request.queues
       if let absent = wanted.first(where: { $0 >= UInt32(count) }) {
         throw PortFailure.invalid(
-          "port \(request.name): interface \(link.name) has no queue \(absent); it has \(count == 1 ? "queue 0 only" : "queues 0 to \(count - 1)") (see: ethtool -l \(link.name))")
+          "port \(request.name): interface \(link.name) has no queue \(absent); it has \(count == 1 ? "queue 0 only" : "queues 0 to \(count - 1)") (see: ethtool -l \(link.name))"
+        )
       }
       if !link.isUp {
         try socket.setUp(index: link.index)
@@ -85,13 +88,14 @@ struct InterfaceAttachment {
           queues.append(try openQueue(queue, link: link, xdp: xdp, place: place()))
         }
       } catch {
-        // The queues go with their objects: nothing was lent to the kernel yet. What is reported is why it failed; a program that
-        // cannot be taken off again is removed by the next start.
+        // The queues go with their objects: nothing was lent to the kernel yet. What is reported is why it failed; a
+        // program that cannot be taken off again is removed by the next start.
         _ = try? xdp.detach()
         throw error
       }
       return InterfaceAttachment(
-        link: (try? socket.link(index: link.index)) ?? link, xdp: xdp, queues: queues, offloadNotes: notes, changes: changes)
+        link: (try? socket.link(index: link.index)) ?? link, xdp: xdp, queues: queues, offloadNotes: notes, changes: changes
+      )
     } catch {
       undo(changes, index: link.index)
       throw failure(error, port: request.name)
@@ -138,7 +142,8 @@ struct InterfaceAttachment {
     }
     if link.masterIndex != nil {
       throw .refused(
-        "port \(request.name): interface \(link.name) belongs to a bridge or bond; take it out with: ip link set dev \(link.name) nomaster")
+        "port \(request.name): interface \(link.name) belongs to a bridge or bond; take it out with: ip link set dev \(link.name) nomaster"
+      )
     }
     do {
       try AFXDPQueue.check(mtu: Int(link.mtu), interfaceName: link.name, chunkSize: 4096)
@@ -175,7 +180,8 @@ struct InterfaceAttachment {
     }
     guard let features = try? ethtool.features(of: link.index) else { return notes }
     let hiding = [
-      ("rx-lro", "large receive offload"), ("rx-gro-hw", "receive offload in hardware"), ("rx-vlan-hw-parse", "VLAN tag stripping"),
+      ("rx-lro", "large receive offload"), ("rx-gro-hw", "receive offload in hardware"),
+      ("rx-vlan-hw-parse", "VLAN tag stripping"),
     ]
     for (name, words) in hiding where features.isActive(name) {
       do {

@@ -1,8 +1,10 @@
 // InternalPair.swift
 //
-// The interface of an internal port: a veth pair whose one end, NAME, is the host's, and whose other end, NAME.sw, is the port.
-// Invariants: the pair is recognised by the alias on its switch end, never by its name alone, so that an interface of somebody else is neither
-//             used nor removed. The pair outlives the agent, with the addresses that the host gave its end; it goes when the port is deleted.
+// The interface of an internal port: a veth pair whose one end, NAME, is the host's, and whose other end, NAME.sw, is the
+// port.
+// Invariants: the pair is recognised by the alias on its switch end, never by its name alone, so that an interface of
+//             somebody else is neither used nor removed. The pair outlives the agent, with the addresses that the host
+//             gave its end; it goes when the port is deleted.
 // Threads: confined to the control thread.
 
 import Glibc
@@ -32,8 +34,8 @@ struct InternalPair {
       if try find(hostName, &socket) != nil { throw PortFailure.conflict(taken(hostName)) }
       let host = try socket.createVeth(name: hostName, peer: switchName, queues: 1)
       let end = try socket.link(named: switchName)
-      // Should the agent die between making and marking, the next one finds a pair that it takes for somebody else's, says so, and
-      // leaves the removal to a person. That is rarer and safer than removing pairs by their name.
+      // Should the agent die between making and marking, the next one finds a pair that it takes for somebody else's,
+      // says so, and leaves the removal to a person. That is rarer and safer than removing pairs by their name.
       try socket.setAlias(Self.alias, index: end.index)
       try socket.setAlias(Self.alias, index: host.index)
       silence(switchName)
@@ -81,7 +83,7 @@ struct InternalPair {
   private func find(_ name: String, _ socket: inout NetlinkSocket) throws(NetlinkError) -> Link? {
     do {
       return try socket.link(named: name)
-    } catch where error.isNotFound {
+    } catch  where error.isNotFound {
       return nil
     }
   }

@@ -1,8 +1,9 @@
 // ManagedPort.swift
 //
-// A port that is wanted, and how it is doing: what was asked for, where that came from, and the hold on its interface while there is one.
-// Invariants: name and number never change while the port lives. The switch has the port exactly while `attachment` is there.
-//             Counters go on over losses of the interface: what was counted before is carried.
+// A port that is wanted, and how it is doing: what was asked for, where that came from, and the hold on its interface
+// while there is one.
+// Invariants: name and number never change while the port lives. The switch has the port exactly while `attachment` is
+//             there. Counters go on over losses of the interface: what was counted before is carried.
 // Threads: confined to the control thread.
 
 import Dataplane

@@ -100,7 +100,9 @@ extension Sluice_V1_PortCounters {
     received = Sluice_V1_Traffic(packets: counters.receivedPackets, bytes: counters.receivedBytes)
     transmitted = Sluice_V1_Traffic(packets: counters.sentPackets, bytes: counters.sentBytes)
     droppedPackets = counters.dropped
-    drops = counters.drops.filter { $0.value > 0 }.sorted { $0.key.rawValue < $1.key.rawValue }.map { .with($0.key.name, $0.value) }
+    drops = counters.drops.filter { $0.value > 0 }.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+      .with($0.key.name, $0.value)
+    }
   }
 }
 
@@ -108,10 +110,12 @@ extension AFXDPCounters {
   /// By their names in the API and in metrics.
   var named: [Sluice_V1_NamedCount] {
     [
-      .with("received", received), .with("transmitted", transmitted), .with("completed", completed), .with("refused", refused),
+      .with("received", received), .with("transmitted", transmitted), .with("completed", completed),
+      .with("refused", refused),
       .with("malformed", malformed), .with("multi-buffer", multiBuffer), .with("memory-exhausted", memoryExhausted),
       .with("transmit-kicks", transmitKicks), .with("receive-kicks", receiveKicks), .with("kick-errors", kickErrors),
-      .with("kernel-dropped", kernelDropped), .with("receive-ring-full", receiveRingFull), .with("fill-ring-empty", fillRingEmpty),
+      .with("kernel-dropped", kernelDropped), .with("receive-ring-full", receiveRingFull),
+      .with("fill-ring-empty", fillRingEmpty),
       .with("invalid-fill-entries", invalidFillEntries), .with("invalid-transmit-entries", invalidTransmitEntries),
     ]
   }

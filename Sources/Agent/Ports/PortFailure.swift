@@ -1,6 +1,7 @@
 // PortFailure.swift
 //
-// Why a port cannot be as it was asked for, in one sentence, with the kind that decides the gRPC status and the port's state.
+// Why a port cannot be as it was asked for, in one sentence, with the kind that decides the gRPC status and the port's
+// state.
 // Threads: a value.
 
 /// What stands in the way of a port.

@@ -36,12 +36,16 @@ extension PortRequest {
     }
     if kind == .internal {
       guard interface == name else {
-        throw .invalid("port \(name): an internal port makes its own interface, which is named like the port; leave the interface out")
+        throw .invalid(
+          "port \(name): an internal port makes its own interface, which is named like the port; leave the interface out")
       }
-      guard mode == .dedicated else { throw .invalid("port \(name): an internal port is always dedicated; leave the mode out") }
+      guard mode == .dedicated else {
+        throw .invalid("port \(name): an internal port is always dedicated; leave the mode out")
+      }
       guard name.utf8.count <= Self.longestInternalName else {
         throw .invalid(
-          "\"\(name)\" has \(name.utf8.count) characters; an internal port's name may have \(Self.longestInternalName), because its other end is named \(name)\(InternalPair.suffix)")
+          "\"\(name)\" has \(name.utf8.count) characters; an internal port's name may have \(Self.longestInternalName), because its other end is named \(name)\(InternalPair.suffix)"
+        )
       }
     }
     if let number, !Self.numbers.contains(number) {
@@ -63,7 +67,8 @@ extension ManagedPort {
 
   /// True when the port is exactly what is asked for; a request without a number takes any.
   func isAsAsked(_ asked: PortRequest) -> Bool {
-    asked.kind == request.kind && asked.interface == request.interface && asked.mode == request.mode && asked.queues == request.queues
+    asked.kind == request.kind && asked.interface == request.interface && asked.mode == request.mode
+      && asked.queues == request.queues
       && (asked.number == nil || asked.number == number)
   }
 

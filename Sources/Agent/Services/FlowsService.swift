@@ -40,20 +40,24 @@ struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
         if let inPort { key[.inPort] = UInt128(inPort) }
         guard inPort != nil || match.mask(of: .inPort) != 0 else {
           throw RPCError(
-            code: .invalidArgument, message: "the packet's description has no in_port; expected one, such as in_port=1,\(text)")
+            code: .invalidArgument,
+            message: "the packet's description has no in_port; expected one, such as in_port=1,\(text)")
         }
       case .frame(let frame)?:
         guard let inPort else {
-          throw RPCError(code: .invalidArgument, message: "a frame says not by which port it comes in; expected in_port as well")
+          throw RPCError(
+            code: .invalidArgument, message: "a frame says not by which port it comes in; expected in_port as well")
         }
         let parsed = parseFrame(Array(frame), inPort: inPort)
         if let problem = Malformation(rawValue: parsed.layout.problem) {
           throw RPCError(
-            code: .invalidArgument, message: "the workers would drop this frame of \(frame.count) bytes as malformed: \(problem.name)")
+            code: .invalidArgument,
+            message: "the workers would drop this frame of \(frame.count) bytes as malformed: \(problem.name)")
         }
         key = parsed.key
       case nil:
-        throw RPCError(code: .invalidArgument, message: "no packet is given; expected a description in rule syntax, or a frame in hex")
+        throw RPCError(
+          code: .invalidArgument, message: "no packet is given; expected a description in rule syntax, or a frame in hex")
       }
       let packet = key
       let trace = try await context.plane.perform { core in

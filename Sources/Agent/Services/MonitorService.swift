@@ -1,8 +1,9 @@
 // MonitorService.swift
 //
-// gRPC service sluice.v1.Monitor: what happens, live. Two sources are merged: the switch (flows, drops, packets to the controller) and the
-// control thread (ports, rules).
-// Invariants: the subscription is in place before the reply's headers go out. A slow client loses events and is told how many.
+// gRPC service sluice.v1.Monitor: what happens, live. Two sources are merged: the switch (flows, drops, packets to the
+// controller) and the control thread (ports, rules).
+// Invariants: the subscription is in place before the reply's headers go out. A slow client loses events and is told how
+//             many.
 // Threads: gRPC's tasks, two per watcher.
 // Cost: nothing while nobody watches.
 

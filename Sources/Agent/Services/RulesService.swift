@@ -1,8 +1,8 @@
 // RulesService.swift
 //
 // gRPC service sluice.v1.Rules: rule text in, rule text out.
-// Invariant: rules are parsed here, off the control thread, with the ports' names as they are when the call begins; a call with one bad
-//            line changes nothing.
+// Invariant: rules are parsed here, off the control thread, with the ports' names as they are when the call begins; a
+//            call with one bad line changes nothing.
 // Threads: gRPC's tasks.
 // Cost: a few microseconds per line to parse.
 
@@ -31,7 +31,9 @@ struct RulesService: Sluice_V1_Rules.SimpleServiceProtocol {
             rules.append(try Rule(text: line, names: names))
           } catch {
             bad += 1
-            if errors.count < Sluice_V1_RuleErrors.maxListed { errors.append(Self.describe(error, line: line, number: number)) }
+            if errors.count < Sluice_V1_RuleErrors.maxListed {
+              errors.append(Self.describe(error, line: line, number: number))
+            }
           }
         }
         guard rules.count <= Control.ruleLimit else {
@@ -48,7 +50,8 @@ struct RulesService: Sluice_V1_Rules.SimpleServiceProtocol {
     }
   }
 
-  func delete(request: Sluice_V1_DeleteRulesRequest, context call: ServerContext) async throws -> Sluice_V1_DeleteRulesReply {
+  func delete(request: Sluice_V1_DeleteRulesRequest, context call: ServerContext) async throws -> Sluice_V1_DeleteRulesReply
+  {
     try await context.answer {
       let filter = try await filter(request.selector)
       var reply = Sluice_V1_DeleteRulesReply()
@@ -89,7 +92,8 @@ struct RulesService: Sluice_V1_Rules.SimpleServiceProtocol {
     var described = Sluice_V1_RuleError()
     described.line = number
     described.text = line
-    described.message = error.text.isEmpty ? error.message : "'\(error.text)' (column \(error.offset + 1)): \(error.message)"
+    described.message =
+      error.text.isEmpty ? error.message : "'\(error.text)' (column \(error.offset + 1)): \(error.message)"
     described.expected = error.expected
     return described
   }

@@ -10,7 +10,8 @@ import Glibc
 struct StatusService: Sluice_V1_Agent.SimpleServiceProtocol {
   let context: AgentServiceContext
 
-  func getStatus(request: Sluice_V1_GetStatusRequest, context call: ServerContext) async throws -> Sluice_V1_GetStatusReply {
+  func getStatus(request: Sluice_V1_GetStatusRequest, context call: ServerContext) async throws -> Sluice_V1_GetStatusReply
+  {
     try await context.answer {
       var reply = try await context.control.status()
       reply.version = SluiceVersion.current
@@ -23,7 +24,9 @@ struct StatusService: Sluice_V1_Agent.SimpleServiceProtocol {
     }
   }
 
-  func getVersion(request: Sluice_V1_GetVersionRequest, context call: ServerContext) async throws -> Sluice_V1_GetVersionReply {
+  func getVersion(request: Sluice_V1_GetVersionRequest, context call: ServerContext) async throws
+    -> Sluice_V1_GetVersionReply
+  {
     var reply = Sluice_V1_GetVersionReply()
     reply.version = SluiceVersion.current
     reply.swiftVersion = Self.swiftVersion
