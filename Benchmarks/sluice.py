@@ -3,7 +3,7 @@
 import json
 import os
 
-from machine import CONTROL_CPU, PEERS, ROOT, WORKER_CPU, BenchmarkError, at_exit, end, on, prefer, run, start, wait_for
+from machine import PEERS, ROOT, WORKER_CPU, BenchmarkError, at_exit, end, on, prefer, run, start, wait_for
 
 BIN = ROOT / ".build/release"
 
@@ -20,7 +20,7 @@ class Agent:
         }
         path = self.base.with_suffix(".yaml")
         path.write_text(json.dumps(config))
-        self.process = start(*namespace.enter(*on(CONTROL_CPU, BIN / "sluiced", "--config", path)), log="sluiced.log")
+        self.process = start(*namespace.enter(BIN / "sluiced", "--config", path), log="sluiced.log")
         at_exit(self.close)
         wait_for(self._answers, 15, "sluiced")
 
