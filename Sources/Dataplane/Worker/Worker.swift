@@ -77,6 +77,9 @@ public final class Worker: @unchecked Sendable {
 
   /// Frames that wait for one port at most, before they are handed to its queue.
   static let waitingCapacity = 256
+  /// The waiting lists of all ports; only those of ports in use are ever touched.
+  private let waiting: UnsafeMutablePointer<FrameDescriptor>
+  private static let waitingBytes = WorkerCounters.portCapacity * waitingCapacity * MemoryLayout<FrameDescriptor>.stride
   static let batchSize = 64
   /// Empty poll rounds before an adaptive worker goes to sleep.
   private static let spinRounds = 200
@@ -105,9 +108,14 @@ public final class Worker: @unchecked Sendable {
     guard let table = MegaflowTable(slab: slab, secrets: secrets) else { throw .noMemory(what: "the flow table") }
     let epoll = sluice_epoll_create()
     guard epoll >= 0 else { throw .descriptor(errno: errno) }
+    guard let waiting = sluice_map_memory(waitingBytes, 0) else {
+      _ = Glibc.close(epoll)
+      throw .noMemory(what: "the ports' waiting lists")
+    }
     let worker = Worker(
       id: id, configuration: configuration, memory: memory, slab: slab, counters: counters, cache: cache, table: table,
-      epoll: epoll, pipelineDoorbell: pipelineDoorbell, secrets: secrets)
+      waiting: waiting.assumingMemoryBound(to: FrameDescriptor.self), epoll: epoll, pipelineDoorbell: pipelineDoorbell,
+      secrets: secrets)
     guard worker.doorbell.descriptor >= 0, sluice_epoll_add(epoll, worker.doorbell.descriptor) == 0 else {
       throw .descriptor(errno: errno)
     }
@@ -116,8 +124,8 @@ public final class Worker: @unchecked Sendable {
 
   private init(
     id: Int, configuration: WorkerConfiguration, memory: FrameMemory, slab: FlowSlab, counters: WorkerCounters,
-    cache: consuming ExactCache, table: consuming MegaflowTable, epoll: Int32, pipelineDoorbell: Doorbell,
-    secrets: HashSecrets
+    cache: consuming ExactCache, table: consuming MegaflowTable, waiting: UnsafeMutablePointer<FrameDescriptor>,
+    epoll: Int32, pipelineDoorbell: Doorbell, secrets: HashSecrets
   ) {
     self.id = id
     self.configuration = configuration
@@ -133,10 +141,11 @@ public final class Worker: @unchecked Sendable {
     mailbox = SPSCRing(capacity: 4096)
     unionHash = UnionHash(secrets: secrets)
     ports = .allocate(capacity: WorkerCounters.portCapacity)
+    self.waiting = waiting
     for i in 0..<WorkerCounters.portCapacity {
       (ports + i).initialize(
         to: WorkerPort(
-          transmitter: nil, waiting: .allocate(capacity: Self.waitingCapacity), waitingCount: 0, isDirty: false,
+          transmitter: nil, waiting: waiting + i * Self.waitingCapacity, waitingCount: 0, isDirty: false,
           isLink: false, maxFrame: 0, numberBigEndian: 0, pendingUpcalls: 0))
     }
     receivers = .allocate(capacity: Self.receiverCapacity)
@@ -148,7 +157,7 @@ public final class Worker: @unchecked Sendable {
   }
 
   deinit {
-    for i in 0..<WorkerCounters.portCapacity { ports[i].waiting.deallocate() }
+    sluice_unmap_memory(waiting, Self.waitingBytes)
     ports.deallocate()
     receivers.deallocate()
     dirty.deallocate()
