@@ -76,7 +76,12 @@ final class WorkerBench {
     for worker in workers { worker.drainLinks() }
   }
 
-  func fence() { for worker in workers { worker.fence() } }
+  /// Waits until the batches under way are done.
+  func fence() {
+    // A fence waits for commands, so there has to be one: it is carried out behind what was received before it.
+    for worker in workers { worker.setMaxFrame(0, port: PortIndex(WorkerCounters.portCapacity - 1)) }
+    for worker in workers { worker.fence() }
+  }
 
   func counters(_ port: PortIndex) -> PortCounters {
     var sum = PortCounters()
