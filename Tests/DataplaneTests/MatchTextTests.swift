@@ -133,7 +133,7 @@ private func message(_ text: String) -> String {
     ("tcp,nw_proto=17", "column 5, 'nw_proto=17': this contradicts an item before it in the match; expected each field once"),
     ("in_port=1/2", "column 1, 'in_port=1/2': only a whole value can be matched of this field; expected a value without a mask"),
     ("in_port=eth9", "column 9, 'eth9': there is no port of this name; expected a port's number or name, or LOCAL"),
-    ("in_port=4294967296", "column 9, '4294967296': the port number is too large; expected 0 to 4294967295"),
+    ("in_port=65536", "column 9, '65536': the port number is too large; expected a number from 0 to 65535, or a name"),
     ("ip,nw_tos=3", "column 11, '3': nw_tos matches the six DSCP bits, the lowest two bits are ECN; expected a multiple of 4; for ECN, nw_ecn"),
     ("ip,ip_frag=maybe", "column 12, 'maybe': not a kind of fragment; expected no, yes, first, later or not_later"),
     ("tcp,tcp_flags=+syn-foo", "column 20, 'foo': not a TCP flag; expected fin, syn, rst, psh, ack, urg, ece, cwr or ns, each behind + or -"),

@@ -71,6 +71,19 @@ def test_an_mtu_beyond_the_limit_is_refused_with_the_limit_and_the_remedy(agent,
     agent.ctl("port", "add", "big")
 
 
+def test_a_veth_that_takes_no_program_in_its_driver_is_degraded_and_says_what_to_do(agent, net):
+    # Fewer receive queues here than transmit queues there: the veth driver refuses XDP, the stack does not.
+    end = net.namespace("odd")
+    one, two = (("numtxqueues", n, "numrxqueues", n) for n in (1, 2))
+    net.node.ip("link", "add", "odd", *one, "type", "veth", "peer", "name", "eth0", *two, "netns", end.name)
+    net.node.ip("link", "set", "odd", "up")
+    end.ip("link", "set", "eth0", "up")
+    agent.ctl("port", "add", "odd")
+    port = agent.json("port", "show", "odd")
+    assert port["state"] == "degraded" and "ethtool -K" in port["stateMessage"], port
+    assert not any("switched segmentation offload" in note for note in port["offloadNotes"]), port
+
+
 def test_the_largest_frames_pass(agent, net):
     first, second = net.container("c1", mtu=3490), net.container("c2", mtu=3490)
     agent.add(first, second)

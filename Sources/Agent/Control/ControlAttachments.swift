@@ -171,6 +171,12 @@ extension Control {
         to: .degraded(
           "the MTU became \(link.mtu), more than AF_XDP carries here (\(InterfaceAttachment.largestMTU)): larger packets are lost; "
             + "lower it with: ip link set \(link.name) mtu \(InterfaceAttachment.largestMTU)"))
+    } else if let reason = attachment.unsegmentedReason {
+      change(
+        port,
+        to: .degraded(
+          "the XDP program runs in generic mode (\(reason)), so packets that the other end of the veth leaves to hardware to segment are "
+            + "dropped as too-big; give both ends the same number of queues, or switch it off there: ethtool -K DEV tso off gso off"))
     } else {
       change(port, to: .up)
     }

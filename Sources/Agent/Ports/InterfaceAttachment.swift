@@ -47,6 +47,13 @@ struct InterfaceAttachment {
   /// (is_skb_forwardable in the kernel's net/core/dev.c).
   static let frameOverhead: UInt32 = 18
 
+  /// Why a veth's other end may send frames longer than the MTU: only a program in the driver makes the kernel switch its
+  /// segmentation offload off. nil when frames come in MTU size.
+  var unsegmentedReason: String? {
+    guard link.kind == "veth", case .generic(let reason) = xdp.attachMode else { return nil }
+    return reason
+  }
+
   var maxFrame: UInt32 { link.mtu + Self.frameOverhead }
 
   /// The largest MTU that a port can carry.
@@ -81,6 +88,9 @@ struct InterfaceAttachment {
       let xdp = try XDPPort.attach(
         interfaceIndex: UInt32(link.index), interfaceName: link.name, mode: request.mode == .shared ? .shared : .dedicated,
         queues: count, denyList: denyList)
+      if link.kind == "veth", xdp.attachMode == .native {
+        notes.append("the kernel switched segmentation offload of the other end off when the XDP program was attached, so frames come in MTU size")
+      }
       var queues: [AttachedQueue] = []
       do {
         if request.mode == .shared { try tellHost(xdp, link, &socket) }
@@ -164,10 +174,7 @@ struct InterfaceAttachment {
   ) -> [String] {
     var notes: [String] = []
     if link.kind == "veth" {
-      return [
-        "TCP and UDP checksums that the other end of the veth leaves to hardware are completed by the worker on receive",
-        "the kernel switched segmentation offload of the other end off when the XDP program was attached, so frames come in MTU size",
-      ]
+      return ["TCP and UDP checksums that the other end of the veth leaves to hardware are completed by the worker on receive"]
     }
     if !link.isPromiscuous {
       do {

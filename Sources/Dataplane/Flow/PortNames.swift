@@ -26,7 +26,7 @@ public struct PortNames: Sendable {
   /// Reads a port: a number, LOCAL, or a name.
   public func parse(_ piece: TextPiece) throws(SyntaxError) -> UInt32 {
     if let number = piece.number {
-      guard number <= UInt64(UInt32.max) else { throw piece.error("the port number is too large", expected: "0 to 4294967295") }
+      guard number <= 0xffff else { throw piece.error("the port number is too large", expected: "a number from 0 to 65535, or a name") }
       return UInt32(number)
     }
     if piece.equals("LOCAL") || piece.equals("local") { return Self.localNumber }

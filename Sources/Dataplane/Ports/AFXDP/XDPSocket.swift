@@ -228,7 +228,7 @@ extension XDPSocket {
   private static func bind(
     _ descriptor: Int32, _ target: Target, allowZeroCopy: Bool
   ) throws(PortError) -> XDPMode {
-    var reason = "zero-copy was not asked for"
+    var reason = "the XDP program runs in generic mode"
     if allowZeroCopy {
       let refusal = bindPatiently(descriptor, target, flags: XDP_ZEROCOPY)
       if refusal == 0 { return .zeroCopy }
