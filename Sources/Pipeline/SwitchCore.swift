@@ -134,13 +134,7 @@ public final class SwitchCore {
   ) -> UInt32? {
     let directory = directories[index]
     let actions = translation.actions
-    var kind = FlowKind.program
-    var output: PortIndex = 0
-    if actions.isEmpty { kind = .drop }
-    if actions.count == 1, case .output(let port) = actions[0] {
-      kind = .output
-      output = port
-    }
+    let (kind, output) = Self.execution(of: actions)
     let program = kind == .program ? programs.hold(actions) : nil
     let now = lastUsed ?? sluice_cycles()
     let id = nextFlowID

@@ -77,7 +77,7 @@ extension SwitchCore {
     for flow in ending {
       var record = flow.record
       credit(&record, flow.handle)
-      if needsProgram(record.actions) { programs.release(record.actions) }
+      if case .program = Self.execution(of: record.actions).kind { programs.release(record.actions) }
       events.publish(.flowRemoved(snapshot(flow.handle, record, match: flow.match), flow.end))
     }
     for worker in Set(ending.map(\.handle.worker)) { directories[worker].recycle() }
@@ -85,9 +85,11 @@ extension SwitchCore {
     programs.sweep()
   }
 
-  private func needsProgram(_ actions: [FlowAction]) -> Bool {
-    if actions.count == 1, case .output = actions[0] { return false }
-    return !actions.isEmpty
+  /// How a worker executes a list: the drop and the single output have paths of their own, everything else is a program.
+  static func execution(of actions: [FlowAction]) -> (kind: FlowKind, output: PortIndex) {
+    if actions.isEmpty { return (.drop, 0) }
+    if actions.count == 1, case .output(let port) = actions[0] { return (.output, port) }
+    return (.program, 0)
   }
 
   private func forgetDependent(_ handle: FlowHandle, on station: Station) {

@@ -112,8 +112,8 @@ struct InterfaceAttachment {
     }
   }
 
-  /// Opens a queue that was closed before, after a stall or to give it another share.
-  static func openQueue(
+  /// Opens one queue and binds its socket; frames flow after `connectSockets`.
+  private static func openQueue(
     _ queue: UInt32, link: Link, xdp: XDPPort, place: QueuePlace
   ) throws(PortError) -> AttachedQueue {
     let isNative = xdp.attachMode == .native
