@@ -59,6 +59,7 @@ private func execute(_ actions: [FlowAction], _ key: FlowKey) -> [Departure] {
     case .pushVLAN: packet.tags.insert(0x1000, at: 0)
     case .popVLAN: packet.tags.removeFirst()
     case .decrementTTL: packet.decrementTTL()
+    default: fatalError("\(action) is no action of these rules")
     }
   }
   return departures

@@ -1,13 +1,17 @@
 // ActionProgram.swift
 //
-// What: a flow's actions in the form that workers run: a fixed-size record per action, in memory that does not move.
-// Invariants: never changed after `compile`; freed only when no worker can still reach it (after a fence).
+// What: a flow's actions in the form that workers run: a fixed-size record per action, in memory that does not move. Lists within
+//       lists (clones, buckets) are programs of their own.
+// Invariants: never changed after `compile`; freed only when no worker can still reach it (after a fence). A program does not keep the
+//             select tables and meters of its actions alive: who holds the program holds the list too.
 // Threads: made and freed by the pipeline thread, read by one worker.
-// Cost: 48 bytes per action.
+// Cost: 48 bytes per action; an action that does nothing here takes no place.
 
 /// What one ActionOp does.
 enum ActionCode: UInt8 {
-  case output, setField, pushVLAN, popVLAN, decrementTTL, controller
+  case output, setField, pushVLAN, popVLAN, pushMPLS, popMPLS, pushPBB, popPBB
+  case decrementTTL, decrementMPLSTTL, copyTTLIn, copyTTLOut
+  case meter, select, clone, recirculate, controller
 }
 
 /// One action, compiled.
@@ -16,10 +20,19 @@ struct ActionOp: BitwiseCopyable {
   var value: UInt128 = 0
   /// Which bits of the field are replaced.
   var mask: UInt128 = 0
-  /// The port of `output`, the TPID of `pushVLAN`, the length of `controller`.
+  /// A MeterPlan, a SelectPlan or the ActionProgram of a clone.
+  var pointer: UnsafeRawPointer?
+  /// The port of `output`, the TPID or EtherType of a push or pop, the id of `recirculate`, the length of `controller`.
   var argument: UInt16 = 0
   var code: ActionCode
   var field: UInt8 = 0
+}
+
+/// The buckets of a selection.
+struct SelectPlan {
+  let view: UnsafePointer<SelectView>
+  let buckets: UnsafeMutablePointer<UnsafePointer<ActionProgram>>
+  let bucketCount: Int
 }
 
 /// A compiled action list.
@@ -27,35 +40,70 @@ public struct ActionProgram {
   let count: Int
   let ops: UnsafeMutablePointer<ActionOp>
 
-  /// Compiles a list. Free the result with `destroy`.
+  /// Compiles a list. Free the result with `destroy`; keep the list until then, for the tables and meters that it holds.
   public static func compile(_ actions: [FlowAction]) -> UnsafePointer<ActionProgram> {
     let ops = UnsafeMutablePointer<ActionOp>.allocate(capacity: max(actions.count, 1))
-    for (i, action) in actions.enumerated() {
-      let op: ActionOp
-      switch action {
-      case .output(let port):
-        op = ActionOp(argument: port, code: .output)
-      case .setField(let field, let value, let mask):
-        op = ActionOp(value: value & mask, mask: mask, code: .setField, field: field.rawValue)
-      case .pushVLAN(let tpid):
-        op = ActionOp(argument: tpid, code: .pushVLAN)
-      case .popVLAN:
-        op = ActionOp(code: .popVLAN)
-      case .decrementTTL:
-        op = ActionOp(code: .decrementTTL)
-      case .controller(let maxLength, let cookie):
-        op = ActionOp(value: UInt128(cookie), argument: maxLength, code: .controller)
-      }
-      (ops + i).initialize(to: op)
+    var count = 0
+    for action in actions {
+      guard let op = compile(action) else { continue }
+      (ops + count).initialize(to: op)
+      count += 1
     }
     let program = UnsafeMutablePointer<ActionProgram>.allocate(capacity: 1)
-    program.initialize(to: ActionProgram(count: actions.count, ops: ops))
+    program.initialize(to: ActionProgram(count: count, ops: ops))
     return UnsafePointer(program)
+  }
+
+  /// One action; nil when there is nothing for a worker to do.
+  private static func compile(_ action: FlowAction) -> ActionOp? {
+    switch action {
+    case .output(let port): ActionOp(argument: port, code: .output)
+    case .setField(let field, let value, let mask): ActionOp(value: value & mask, mask: mask, code: .setField, field: field.rawValue)
+    case .pushVLAN(let tpid): ActionOp(argument: tpid, code: .pushVLAN)
+    case .popVLAN: ActionOp(code: .popVLAN)
+    case .pushMPLS(let etherType): ActionOp(argument: etherType, code: .pushMPLS)
+    case .popMPLS(let etherType): ActionOp(argument: etherType, code: .popMPLS)
+    case .pushPBB: ActionOp(code: .pushPBB)
+    case .popPBB: ActionOp(code: .popPBB)
+    case .decrementTTL: ActionOp(code: .decrementTTL)
+    case .decrementMPLSTTL: ActionOp(code: .decrementMPLSTTL)
+    case .copyTTLIn: ActionOp(code: .copyTTLIn)
+    case .copyTTLOut: ActionOp(code: .copyTTLOut)
+    case .setQueue: nil
+    case .meter(let meter): ActionOp(pointer: UnsafeRawPointer(meter.plan), code: .meter)
+    case .select(let table, let buckets): ActionOp(pointer: UnsafeRawPointer(select(table, buckets)), code: .select)
+    case .clone(let actions): ActionOp(pointer: UnsafeRawPointer(compile(actions)), code: .clone)
+    case .recirculate(let id): ActionOp(argument: id, code: .recirculate)
+    case .controller(let maxLength, let cookie): ActionOp(value: UInt128(cookie), argument: maxLength, code: .controller)
+    }
+  }
+
+  private static func select(_ table: SelectTable, _ buckets: [[FlowAction]]) -> UnsafeMutablePointer<SelectPlan> {
+    precondition(buckets.count == table.weights.count, "a selection has one action list per bucket of its table")
+    let programs = UnsafeMutablePointer<UnsafePointer<ActionProgram>>.allocate(capacity: max(buckets.count, 1))
+    for (i, actions) in buckets.enumerated() { (programs + i).initialize(to: compile(actions)) }
+    let plan = UnsafeMutablePointer<SelectPlan>.allocate(capacity: 1)
+    plan.initialize(to: SelectPlan(view: UnsafePointer(table.view), buckets: programs, bucketCount: buckets.count))
+    return plan
   }
 
   /// Frees a program that nobody can reach any more.
   public static func destroy(_ program: UnsafePointer<ActionProgram>) {
+    for i in 0..<program.pointee.count {
+      guard let pointer = program.pointee.ops[i].pointer else { continue }
+      switch program.pointee.ops[i].code {
+      case .clone: destroy(pointer.assumingMemoryBound(to: ActionProgram.self))
+      case .select: destroy(pointer.assumingMemoryBound(to: SelectPlan.self))
+      default: break
+      }
+    }
     program.pointee.ops.deallocate()
     UnsafeMutablePointer(mutating: program).deallocate()
+  }
+
+  private static func destroy(_ plan: UnsafePointer<SelectPlan>) {
+    for i in 0..<plan.pointee.bucketCount { destroy(plan.pointee.buckets[i]) }
+    plan.pointee.buckets.deallocate()
+    UnsafeMutablePointer(mutating: plan).deallocate()
   }
 }

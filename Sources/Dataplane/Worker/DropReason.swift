@@ -38,6 +38,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
   case tooBig
   /// The pipeline said that this packet goes nowhere (as `flowDrops`, for the packets that came before the flow was installed).
   case pipelineDrops
+  /// A meter's drop band: the packet exceeds the rate.
+  case meter
+  /// The packet went through as many rounds of look-up as it may, or too many packets wait for one.
+  case recirculationLimit
+  /// No bucket of a select group is live.
+  case noLiveBucket
 
   /// The name in counters, events and metrics.
   public var name: String {
@@ -52,10 +58,13 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .noFreeFrame: "no-free-frame"
     case .tooBig: "too-big"
     case .pipelineDrops: "pipeline-drops"
+    case .meter: "meter"
+    case .recirculationLimit: "recirculation-limit"
+    case .noLiveBucket: "no-live-bucket"
     default: Malformation(rawValue: rawValue)?.name ?? "unknown"
     }
   }
 
   /// One more than the highest raw value: the size of an array indexed by reason.
-  static let tableSize = 24
+  static let tableSize = 40
 }

@@ -253,6 +253,8 @@ extension Worker {
       case .popVLAN: outcome = active.popVLAN()
       case .decrementTTL: outcome = active.decrementTTL()
       case .controller: sendToController(descriptor, op, port: port)
+      case .pushMPLS, .popMPLS, .pushPBB, .popPBB, .decrementMPLSTTL, .copyTTLIn, .copyTTLOut, .meter, .select, .clone, .recirculate:
+        outcome = .failed
       }
       switch outcome {
       case .done: break

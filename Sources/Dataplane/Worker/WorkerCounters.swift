@@ -48,7 +48,7 @@ public final class WorkerCounters: @unchecked Sendable {
   let totals: UnsafeMutablePointer<UInt64>
   /// portCapacity rows of PortCounter and DropReason columns.
   let ports: UnsafeMutablePointer<UInt64>
-  static let portRow = 32
+  static let portRow = 48
 
   init?() {
     precondition(PortCounter.allCases.count + DropReason.tableSize <= Self.portRow, "a port's counters fit their row")

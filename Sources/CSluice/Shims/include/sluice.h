@@ -31,6 +31,14 @@ static inline void sluice_count_u64(uint64_t *p, uint64_t n) {
 	__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 
+/// Adds to a counter that several threads write.
+static inline void sluice_add_shared_u64(uint64_t *p, uint64_t n) { __atomic_fetch_add(p, n, __ATOMIC_RELAXED); }
+
+/// Stores `v` if the word is still `*expected`, and returns whether it was; else `*expected` is what the word is now. Orders nothing else.
+static inline _Bool sluice_exchange_if_u64(uint64_t *p, uint64_t *expected, uint64_t v) {
+	return __atomic_compare_exchange_n(p, expected, v, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 /// Orders all earlier loads and stores before all later ones. The worker uses it between "I am going to sleep" and its last
 /// look at the mailbox.
 static inline void sluice_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
