@@ -129,6 +129,8 @@ public final class AFXDPQueue: PortQueue, @unchecked Sendable {
       var anyOptions: UInt32 = 0
       for i in 0..<arrived {
         let frame = socket.receive.element(at: i)
+        // Another core has just written it: the transfers of the whole batch overlap from here on.
+        sluice_prefetch(memory.bytes(at: frame.address))
         lent.takeReceived(frame.address)
         anyOptions |= frame.options
         frames[i] = frame
