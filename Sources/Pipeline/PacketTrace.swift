@@ -46,7 +46,7 @@ public struct PacketTrace: Sendable, Equatable {
   ///   - key: the packet, its `in_port` included.
   ///   - printsNames: write ports by name.
   public init(
-    key: FlowKey, ports: PortSet, rules: RuleTable, macs: MACTable, printsNames: Bool = true
+    key: FlowKey, ports: PortSet, rules: RuleTables, macs: MACTable, printsNames: Bool = true
   ) {
     let translation = Translator.translate(key: key, ports: ports, rules: rules, macs: macs, explains: true)
     self.init(translation, key: key, ports: ports, printsNames: printsNames)
@@ -61,7 +61,7 @@ public struct PacketTrace: Sendable, Equatable {
     steps = [
       Step(
         table: 0, rule: entry?.rule.text(names: names) ?? "",
-        actions: entry.map { ActionText.text($0.rule.actions, names: names) } ?? "drop",
+        actions: entry.map { $0.instructions.text(names: names) } ?? "drop",
         notes: translation.steps.compactMap(describer.describe))
     ]
     fields = translation.looks.flatMap { look in

@@ -11,7 +11,7 @@ import Dataplane
 
 /// The rules with one mask.
 final class RuleSubtable {
-  let mask: FlowMask
+  let shape: RuleShape
   /// Subtables whose highest priorities are equal keep the order in which they were made.
   let sequence: UInt64
   private(set) var count = 0
@@ -21,7 +21,7 @@ final class RuleSubtable {
   private var slots: [UInt64: RuleEntry] = [:]
 
   init(mask: FlowMask, sequence: UInt64) {
-    self.mask = mask
+    shape = RuleShape(mask)
     self.sequence = sequence
     var inUse = LookupStage.allBits
       .map { StageWords(FlowMatch(mask.bits, $0).keyAsMask) }
@@ -36,6 +36,8 @@ final class RuleSubtable {
     // Taken apart one by one: releasing the head of a long chain would recurse once per entry.
     forEach { $0.next = nil }
   }
+
+  var mask: FlowMask { shape.mask }
 
   /// The highest priority of its rules.
   var highestPriority: UInt16 { priorities.highest ?? 0 }
@@ -65,45 +67,50 @@ final class RuleSubtable {
       return stages[last].hash(bytes, after: hash)
     }
     guard let hash else { return nil }
-    let masked = key & mask
-    var entry = slots[hash]
-    while let current = entry {
-      if current.rule.match.key == masked { return current }
-      entry = current.next
+    return withUnsafeBytes(of: key) { bytes in
+      guard let key = bytes.baseAddress else { return nil }
+      var entry = slots[hash]
+      while let current = entry {
+        if shape.matches(key, current.words) { return current }
+        entry = current.next
+      }
+      return nil
     }
-    return nil
   }
 
   /// The entry with exactly this key and priority.
   func find(_ key: FlowKey, priority: UInt16) -> RuleEntry? {
-    var entry = slots[hashes(key).full]
-    while let current = entry {
-      if current.rule.priority == priority, current.rule.match.key == key { return current }
-      entry = current.next
+    withUnsafeBytes(of: key) { bytes in
+      guard let start = bytes.baseAddress else { return nil }
+      var entry = slots[hashes(key).full]
+      while let current = entry {
+        if current.priority == priority, shape.matches(start, current.words) { return current }
+        entry = current.next
+      }
+      return nil
     }
-    return nil
   }
 
   /// Adds an entry. The caller has made sure that there is none with its key and priority.
   func insert(_ entry: RuleEntry) {
-    let (prefixes, full) = hashes(entry.rule.match.key)
+    let (prefixes, full) = hashes(entry.match.key)
     for (i, hash) in prefixes.enumerated() { partial[i][hash, default: 0] += 1 }
-    priorities.insert(entry.rule.priority)
+    priorities.insert(entry.priority)
     count += 1
-    guard let head = slots[full], head.rule.priority >= entry.rule.priority else {
+    guard let head = slots[full], head.priority >= entry.priority else {
       entry.next = slots[full]
       slots[full] = entry
       return
     }
     var before = head
-    while let next = before.next, next.rule.priority >= entry.rule.priority { before = next }
+    while let next = before.next, next.priority >= entry.priority { before = next }
     entry.next = before.next
     before.next = entry
   }
 
   /// Removes an entry that is here.
   func remove(_ entry: RuleEntry) {
-    let (prefixes, full) = hashes(entry.rule.match.key)
+    let (prefixes, full) = hashes(entry.match.key)
     if slots[full] === entry {
       slots[full] = entry.next
     } else {
@@ -116,7 +123,7 @@ final class RuleSubtable {
       let remaining = (partial[i][hash] ?? 1) - 1
       partial[i][hash] = remaining == 0 ? nil : remaining
     }
-    priorities.remove(entry.rule.priority)
+    priorities.remove(entry.priority)
     count -= 1
   }
 

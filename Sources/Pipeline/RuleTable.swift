@@ -1,6 +1,6 @@
 // RuleTable.swift
 //
-// What: the rules of table 0 and the search for the one that a packet meets: tuple space search, one subtable per mask,
+// What: the rules of one table and the search for the one that a packet meets: tuple space search, one subtable per mask,
 //       visited in falling order of their highest priority.
 // Invariants: a match and a priority belong to at most one entry. `ordered` is in its order whenever a search begins.
 // Threads: confined to the pipeline thread.
@@ -14,10 +14,15 @@ public final class RuleTable {
   private var subtables: [FlowMask: RuleSubtable] = [:]
   private var ordered: [RuleSubtable] = []
   private var isOrdered = true
-  private var nextID: UInt64 = 1
   private var nextSequence: UInt64 = 0
+  private let ledger: RuleLedger
+  /// The table's number.
+  public let number: UInt8
 
-  public init() {}
+  init(number: UInt8, ledger: RuleLedger) {
+    self.number = number
+    self.ledger = ledger
+  }
 
   /// Rules in the table.
   public private(set) var count = 0
@@ -28,8 +33,7 @@ public final class RuleTable {
   /// Adds a rule, in the place of one with the same match and priority if there is one.
   ///
   /// - Returns: the new entry, its counters at zero, and the entry it replaced.
-  @discardableResult
-  public func add(_ rule: Rule, nowNanoseconds: UInt64 = 0) -> (entry: RuleEntry, replaced: RuleEntry?) {
+  func add(_ rule: Rule, nowNanoseconds: UInt64 = 0) -> (entry: RuleEntry, replaced: RuleEntry?) {
     let subtable: RuleSubtable
     if let existing = subtables[rule.match.mask] {
       subtable = existing
@@ -42,8 +46,7 @@ public final class RuleTable {
     }
     let replaced = subtable.find(rule.match.key, priority: rule.priority)
     if let replaced { remove(replaced, from: subtable) }
-    let entry = RuleEntry(id: nextID, rule: rule, createdNanoseconds: nowNanoseconds)
-    nextID += 1
+    let entry = ledger.entry(rule, shape: subtable.shape, nowNanoseconds: nowNanoseconds)
     if subtable.count == 0 || rule.priority > subtable.highestPriority { isOrdered = false }
     subtable.insert(entry)
     count += 1
@@ -51,25 +54,18 @@ public final class RuleTable {
   }
 
   /// Removes one entry; does nothing when it was removed or replaced before.
-  public func remove(_ entry: RuleEntry) {
-    guard entry.isInstalled, let subtable = subtables[entry.rule.match.mask] else { return }
+  func remove(_ entry: RuleEntry) {
+    guard entry.isInstalled, let subtable = subtables[entry.shape.mask] else { return }
     remove(entry, from: subtable)
     dropIfEmpty(subtable)
   }
 
-  /// Removes the entries that a filter selects, and returns them.
-  public func remove(_ filter: RuleFilter) -> [RuleEntry] {
-    let selected = entries(filter)
-    for entry in selected { remove(entry) }
-    return selected
-  }
-
   /// The entries that a filter selects, in falling priority; the one added first comes first among equals.
-  public func entries(_ filter: RuleFilter = .all) -> [RuleEntry] {
+  func entries(_ filter: RuleFilter = .all) -> [RuleEntry] {
     var selected: [RuleEntry] = []
     if filter.isStrict {
       if let entry = subtables[filter.match.mask]?.find(filter.match.key, priority: filter.priority),
-        filter.selects(entry.rule)
+        filter.selects(entry)
       {
         selected.append(entry)
       }
@@ -77,10 +73,10 @@ public final class RuleTable {
     }
     for subtable in subtables.values where subtable.mask.contains(filter.match.mask) {
       subtable.forEach { entry in
-        if filter.selects(entry.rule) { selected.append(entry) }
+        if filter.selects(entry) { selected.append(entry) }
       }
     }
-    selected.sort { ($1.rule.priority, $0.id) < ($0.rule.priority, $1.id) }
+    selected.sort { ($1.priority, $0.id) < ($0.priority, $1.id) }
     return selected
   }
 
@@ -93,9 +89,9 @@ public final class RuleTable {
     if !isOrdered { order() }
     var best: RuleEntry?
     for subtable in ordered {
-      if let best, best.rule.priority >= subtable.highestPriority { break }
+      if let best, best.priority >= subtable.highestPriority { break }
       guard let found = subtable.lookup(key, looked: &looked) else { continue }
-      if best.map({ found.rule.priority > $0.rule.priority }) ?? true { best = found }
+      if best.map({ found.priority > $0.priority }) ?? true { best = found }
     }
     return best
   }
@@ -104,6 +100,7 @@ public final class RuleTable {
     let before = subtable.highestPriority
     subtable.remove(entry)
     entry.isInstalled = false
+    ledger.release(entry)
     count -= 1
     if subtable.highestPriority != before { isOrdered = false }
   }

@@ -24,7 +24,7 @@ public final class SwitchCore {
   let directories: [FlowDirectory]
   let programs = ProgramPool()
   let events: SwitchEvents
-  public let rules = RuleTable()
+  public let rules = RuleTables()
   public let macs: MACTable
   public internal(set) var ports = PortSet()
   /// By port index.

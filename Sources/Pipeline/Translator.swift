@@ -18,7 +18,7 @@ public enum Translator {
   ///   - packet: the key of a packet that the parser found nothing wrong with.
   ///   - explains: fill in `steps` and `looks`.
   public static func translate(
-    key packet: FlowKey, ports: PortSet, rules: RuleTable, macs: MACTable, explains: Bool = false
+    key packet: FlowKey, ports: PortSet, rules: RuleTables, macs: MACTable, explains: Bool = false
   ) -> Translation {
     var run = Run(packet: packet, ports: ports, macs: macs, explains: explains)
     run.start(rules)
@@ -57,20 +57,20 @@ private struct Run {
     ingress = UInt32(truncatingIfNeeded: packet[.inPort])
   }
 
-  mutating func start(_ rules: RuleTable) {
+  mutating func start(_ rules: RuleTables) {
     look(.always) { mask in
       mask.include(.inPort)
       mask.include(.ethType)
     }
     var looked = FlowMask()
-    let entry = rules.lookup(key, looked: &looked)
+    let entry = rules.lookup(table: 0, key, looked: &looked)
     look(.rules) { $0 = $0 | looked }
     result.rule = entry
     note(.matched(entry))
     guard let entry else { return finish(.noRule) }
-    for action in entry.rule.actions {
+    for action in entry.instructions.apply {
       note(.action(action))
-      guard apply(action, cookie: entry.rule.cookie) else { break }
+      guard apply(action, cookie: entry.cookie) else { break }
     }
     finish(firstSuppression ?? .ruleDrops)
   }
@@ -86,13 +86,14 @@ private struct Run {
     case .controller(let maxLength):
       result.actions.append(.controller(maxLength: maxLength, cookie: cookie))
       lengthUpToOutput = result.actions.count
-    case .drop: return false
     case .setField(let field, let value, let mask): set(field, value, mask)
     case .setVLAN(let vlan): return setTag(.vlanVID, bits: 0x0fff, value: vlan)
     case .setVLANPriority(let priority): return setTag(.vlanPCP, bits: 0xe000, value: UInt16(priority) << 13)
     case .pushVLAN(let tpid): return push(tpid)
     case .popVLAN: pop()
     case .decrementTTL: decrementTTL()
+    case .group, .setQueue, .pushMPLS, .popMPLS, .pushPBB, .popPBB, .decrementMPLSTTL, .copyTTLIn, .copyTTLOut:
+      note(.noEffect("the translator does not carry this action out"))
     }
     return true
   }

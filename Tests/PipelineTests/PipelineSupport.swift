@@ -10,8 +10,8 @@ import Testing
 func packet(_ text: String) throws -> FlowKey { try FlowMatch(text: text).key }
 
 /// A table of rules, each a line.
-func table(_ lines: String...) throws -> RuleTable {
-  let table = RuleTable()
+func table(_ lines: String...) throws -> RuleTables {
+  let table = RuleTables()
   for line in lines { table.add(try Rule(text: line)) }
   return table
 }

@@ -7,15 +7,15 @@ import Pipeline
 import TestSupport
 import Testing
 
-private func cookie(_ table: RuleTable, _ text: String) throws -> UInt64? {
+private func cookie(_ table: RuleTables, _ text: String) throws -> UInt64? {
   var looked = FlowMask()
-  return table.lookup(try packet(text), looked: &looked)?.rule.cookie
+  return table.lookup(table: 0, try packet(text), looked: &looked)?.rule.cookie
 }
 
-private func looked(_ table: RuleTable, _ text: String) throws -> String {
+private func looked(_ table: RuleTables, _ text: String) throws -> String {
   var looked = FlowMask()
   let key = try packet(text)
-  _ = table.lookup(key, looked: &looked)
+  _ = table.lookup(table: 0, key, looked: &looked)
   return FlowMatch(key, looked).text()
 }
 
@@ -31,8 +31,8 @@ private func looked(_ table: RuleTable, _ text: String) throws -> String {
   }
 
   @Test func noRuleMatchesInAnEmptyTable() throws {
-    #expect(try cookie(RuleTable(), "ip") == nil)
-    #expect(try looked(RuleTable(), "ip") == "")
+    #expect(try cookie(RuleTables(), "ip") == nil)
+    #expect(try looked(RuleTables(), "ip") == "")
   }
 
   @Test func aRuleWithTheSameMatchAndPriorityReplaces() throws {
@@ -107,14 +107,14 @@ private func looked(_ table: RuleTable, _ text: String) throws -> String {
     var looked = FlowMask()
     var key = try packet("tcp,nw_dst=1.2.3.4")
     key.line1.w3 = 7
-    _ = table.lookup(key, looked: &looked)
+    _ = table.lookup(table: 0, key, looked: &looked)
     #expect(looked.lines == 1)
   }
 
   @Test func addingAndDeletingLeavesNothingBehind() throws {
     let seed = UInt64.random(in: 0 ... .max)
     var random = SeededGenerator(seed: seed)
-    let table = RuleTable()
+    let table = RuleTables()
     var model: [FlowMatch: [UInt16: UInt64]] = [:]
     for step in 0..<4_000 {
       let rule = try Rule(

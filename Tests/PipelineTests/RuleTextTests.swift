@@ -52,6 +52,24 @@ private func filterMessage(_ text: String, isStrict: Bool = false) -> String {
     ("actions=push_vlan:0x88a8,set_field:10->vlan_vid,set_field:4->vlan_pcp,1", "cookie=0x0, priority=32768 actions=push_vlan:0x88a8,set_field:4106->vlan_vid,set_field:4->vlan_pcp,output:1"),
     ("dl_vlan=5,actions=set_field:4106->vlan_vid,1", "cookie=0x0, priority=32768,dl_vlan=5 actions=set_field:4106->vlan_vid,output:1"),
     ("vlan_tci=0x1000/0x1000,actions=set_field:0x10/0xf0->vlan_vid,1", "cookie=0x0, priority=32768,vlan_tci=0x1000/0x1000 actions=set_field:0x10/0xf0->vlan_vid,output:1"),
+    ("table=1,actions=drop", "cookie=0x0, table=1, priority=32768 actions=drop"),
+    (
+      "cookie=0x5, duration=3s, table=7, n_packets=1, idle_timeout=10, hard_timeout=60, send_flow_rem check_overlap,reset_counts no_packet_counts no_byte_counts priority=1,arp actions=goto_table:9",
+      "cookie=0x5, table=7, idle_timeout=10, hard_timeout=60, send_flow_rem check_overlap reset_counts no_packet_counts no_byte_counts priority=1,arp actions=goto_table:9"
+    ),
+    (
+      "ip,actions=goto_table:200,write_metadata:0x1/0xf,clear_actions,meter:3,dec_ttl,output:2",
+      "cookie=0x0, priority=32768,ip actions=meter:3,dec_ttl,output:2,clear_actions,write_metadata:0x1/0xf,goto_table:200"
+    ),
+    (
+      "ip,actions=apply_actions(dec_ttl,1),write_actions(set_field:1.2.3.4->ip_dst,group:7),write_metadata:7",
+      "cookie=0x0, priority=32768,ip actions=dec_ttl,output:1,write_actions(set_field:1.2.3.4->ip_dst,group:7),write_metadata:0x7"
+    ),
+    ("actions=write_actions(drop),goto_table:1", "cookie=0x0, priority=32768 actions=goto_table:1"),
+    ("actions=set_queue:9,push_pbb:0x88e7,copy_ttl_in,copy_ttl_out,pop_pbb,1", "cookie=0x0, priority=32768 actions=set_queue:9,push_pbb:0x88e7,copy_ttl_in,copy_ttl_out,pop_pbb,output:1"),
+    ("ip,actions=push_mpls:0x8847,dec_mpls_ttl,pop_mpls:0x800,dec_ttl,1", "cookie=0x0, priority=32768,ip actions=push_mpls:0x8847,dec_mpls_ttl,pop_mpls:0x0800,dec_ttl,output:1"),
+    ("ip,actions=load:0x0a000001->NXM_OF_IP_SRC[],load:3->ip_dst[4..7],1", "cookie=0x0, priority=32768,ip actions=set_field:10.0.0.1->ip_src,set_field:0.0.0.48/0.0.0.240->ip_dst,output:1"),
+    ("dl_vlan=1,actions=load:5->OXM_OF_VLAN_VID[0..11],1", "cookie=0x0, priority=32768,dl_vlan=1 actions=set_field:4101->vlan_vid,output:1"),
   ]
 
   @Test(arguments: canonical)
@@ -68,8 +86,26 @@ private func filterMessage(_ text: String, isStrict: Bool = false) -> String {
     ("priority=65536 actions=1", "column 1, 'priority=65536': not a priority; expected priority=0 to priority=65535"),
     ("priorty=1 actions=1", "column 1, 'priorty': not a field that can be matched; expected priority"),
     ("cookie=x actions=1", "column 1, 'cookie=x': not a number; expected a number up to 64 bits, such as cookie=0x1f"),
-    ("table=1 actions=1", "column 1, 'table=1': there is one table, number 0; expected table=0"),
-    ("idle_timeout=5 actions=1", "column 1, 'idle_timeout=5': rules do not time out here; expected no timeout, or 0"),
+    ("table=255 actions=1", "column 1, 'table=255': not a table; expected table=0 to table=254"),
+    ("idle_timeout=65536 actions=1", "column 1, 'idle_timeout=65536': not a timeout; expected 0 to 65535 seconds; 0 is never"),
+    ("send_flow_rem=1 actions=1", "column 1, 'send_flow_rem=1': this flag takes no value; expected send_flow_rem"),
+    ("out_port=1 actions=1", "column 1, 'out_port=1': this selects rules, it is no part of one; expected the actions behind actions="),
+    ("table=3 actions=goto_table:3", "column 17, 'goto_table:3': a packet only goes on to a later table; expected a later table: 4 to 254"),
+    ("table=254 actions=goto_table:255", "column 19, 'goto_table:255': table 254 is the last one; expected no goto_table in it"),
+    ("actions=meter:0,1", "column 9, 'meter:0': not a number for this instruction; expected a meter's number: meter:1"),
+    ("actions=meter:1,meter:2,1", "column 17, 'meter:2': this instruction is given twice; expected each instruction once"),
+    ("actions=drop,goto_table:1", "column 9, 'drop,goto_table:1': drop stands with other actions; expected drop alone"),
+    ("actions=write_metadata:1/0", "column 9, 'write_metadata:1/0': the mask is zero: nothing would be written"),
+    ("actions=write_actions(goto_table:1)", "column 23, 'goto_table:1': this is an instruction of a rule, not an action; expected actions only"),
+    ("actions=1,write_actions(2),3", "column 28, '3': the actions that are applied do not stand together; expected all of them in front of write_actions"),
+    ("actions=clear_actions:1", "column 9, 'clear_actions:1': this instruction takes no argument; expected clear_actions"),
+    ("actions=output:table", "column 16, 'table': a rule cannot send a packet to the first table again; expected goto_table:N, N a later table"),
+    ("actions=group:x", "column 9, 'group:x': not a value for this action; expected a group's number: group:1"),
+    ("actions=push_mpls:0x800", "column 9, 'push_mpls:0x800': not an EtherType of MPLS; expected push_mpls:0x8847 or push_mpls:0x8848"),
+    ("actions=pop_mpls:0x0800,1", "column 9, 'pop_mpls:0x0800': only MPLS packets have a label to pop; expected mpls or mplsm in the match, or push_mpls before it"),
+    ("ip,actions=push_mpls:0x8847,dec_ttl,1", "column 29, 'dec_ttl': only IP packets have a TTL; expected ip or ipv6 in the match"),
+    ("ip,actions=load:5->NXM_OF_IP_SRC[0..40],1", "column 34, '0..40': not bits of this field; expected FIRST..LAST within 0..31"),
+    ("ip,actions=load:16->ip_src[0..3],1", "column 17, '16': not a number that fits into 4 bits; expected load:VALUE->FIELD[FIRST..LAST], such as load:1->NXM_NX_REG0[0..7]"),
     ("actions=drop,1", "column 9, 'drop,1': drop stands with other actions; expected drop alone"),
     ("actions=1,drop", "column 9, '1,drop': drop stands with other actions; expected drop alone"),
     ("actions=0", "column 9, '0': no port can have this number; expected 1 to 65279, LOCAL or a port's name"),
@@ -140,6 +176,12 @@ private func filterMessage(_ text: String, isStrict: Bool = false) -> String {
     #expect(try RuleFilter(text: "ip,nw_dst=10.1.0.0/16,priority=7", isStrict: true).selects(rule))
     #expect(try !RuleFilter(text: "ip,nw_dst=10.1.0.0/16,priority=8", isStrict: true).selects(rule))
     #expect(try !RuleFilter(text: "ip,priority=7", isStrict: true).selects(rule))
+    #expect(try RuleFilter(text: "table=255").selects(rule))
+    #expect(try !RuleFilter(text: "table=1").selects(rule))
+    let other = try Rule(text: "table=1,actions=write_actions(group:5,output:3)")
+    #expect(try RuleFilter(text: "out_group=5,out_port=3,table=1").selects(other))
+    #expect(try !RuleFilter(text: "out_group=6").selects(other))
+    #expect(try !RuleFilter(text: "", isStrict: true).selects(other))
   }
 
   @Test func aWrongFilterIsRefusedInOneSentence() {
@@ -147,7 +189,8 @@ private func filterMessage(_ text: String, isStrict: Bool = false) -> String {
     #expect(filterMessage("ip actions=1") == "column 4, 'actions=1': rules are not selected by their actions; expected a match, and perhaps out_port=PORT")
     #expect(filterMessage("cookie=1/x") == "column 1, 'cookie=1/x': not a cookie and mask; expected cookie=VALUE or cookie=VALUE/MASK, such as cookie=0x10/-1")
     #expect(filterMessage("out_prot=1") == "column 1, 'out_prot': not a field that can be matched; expected out_port")
-    #expect(filterMessage("table=3") == "column 1, 'table=3': there is one table, number 0; expected table=0")
+    #expect(filterMessage("table=256") == "column 1, 'table=256': not a table; expected table=0 to table=254")
+    #expect(filterMessage("idle_timeout=3").hasPrefix("column 1, 'idle_timeout': not a field that can be matched"))
   }
 
   @Test func brokenLinesNeverTrap() {

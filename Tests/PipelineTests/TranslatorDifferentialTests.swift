@@ -90,14 +90,14 @@ private struct Reference {
     func flood(_ wanted: (SwitchPort) -> Bool) {
       for port in ports.ports where port.number != ingress && wanted(port) { send(port.number) }
     }
-    actions: for action in rule.actions where !packet.isDead {
+    for action in rule.instructions.apply where !packet.isDead {
       switch action {
       case .output(let number): if number != ingress { send(number) }
       case .inPort: send(ingress)
       case .flood: flood { !$0.noFlood }
       case .all: flood { _ in true }
       case .controller(let length): departures.append(.controller(length, packet))
-      case .drop: break actions
+      case .group, .setQueue, .pushMPLS, .popMPLS, .pushPBB, .popPBB, .decrementMPLSTTL, .copyTTLIn, .copyTTLOut: break
       case .normal:
         let vlan = (packet.tags.first ?? 0) & 0xfff
         let destination = UInt64(packet.key[.ethDst])
@@ -117,7 +117,7 @@ private struct Reference {
           write(action, &packet)
           continue
         }
-        if packet.tags.count == 2 { break actions }
+        if packet.tags.count == 2 { return departures }
         packet.tags.insert(0x1000, at: 0)
         write(action, &packet)
       case .popVLAN: if !packet.tags.isEmpty { packet.tags.removeFirst() }
@@ -243,7 +243,7 @@ private struct World {
   }
 
   private mutating func actions(_ match: FlowMatch) -> [RuleAction] {
-    if chance(8) { return [.drop] }
+    if chance(8) { return [] }
     var actions: [RuleAction] = []
     for _ in 0..<Int.random(in: 1...5, using: &random) {
       switch Int.random(in: 0..<16, using: &random) {
@@ -269,7 +269,7 @@ private struct World {
       }
     }
     if chance(2) { actions.append(.output(2)) }
-    return actions.isEmpty ? [.drop] : actions
+    return actions
   }
 
   mutating func macs() -> MACTable {
@@ -299,7 +299,7 @@ private func blend(_ key: FlowKey, _ mask: FlowMask, _ other: FlowKey) -> FlowKe
     var forwarded = 0
     for round in 0..<300 {
       var rules: [Rule] = []
-      let table = RuleTable()
+      let table = RuleTables()
       for priority in Array(1...UInt16(1 + round % 30)).shuffled(using: &world.random) {
         let rule = world.rule(priority: priority)
         rules.append(rule)

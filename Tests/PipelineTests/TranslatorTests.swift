@@ -7,7 +7,7 @@ import Pipeline
 import Testing
 
 private func translate(
-  _ text: String, _ rules: RuleTable, ports: PortSet = portSet(4), macs: MACTable = MACTable()
+  _ text: String, _ rules: RuleTables, ports: PortSet = portSet(4), macs: MACTable = MACTable()
 ) throws -> Translation {
   Translator.translate(key: try packet(text), ports: ports, rules: rules, macs: macs)
 }
@@ -18,7 +18,7 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
 
 @Suite struct TranslatorTests {
   @Test func aPacketWithoutARuleIsDropped() throws {
-    let result = try translate("in_port=1,arp", RuleTable())
+    let result = try translate("in_port=1,arp", RuleTables())
     #expect(result.actions == [])
     #expect(result.drop == .noRule)
     #expect(result.rule == nil)
@@ -235,7 +235,7 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
   @Test func thePrintedPacketReadsBack() throws {
     for text in ["in_port=1,arp,arp_op=1,arp_spa=10.0.0.1", "in_port=2,tcp6,ipv6_src=::1,tp_dst=80,tcp_flags=+syn", "in_port=1,icmp6,icmp_type=135,nd_target=::1", "in_port=1,dl_vlan=4,ip"] {
       let key = try packet(text)
-      let trace = PacketTrace(key: key, ports: ports, rules: RuleTable(), macs: MACTable())
+      let trace = PacketTrace(key: key, ports: ports, rules: RuleTables(), macs: MACTable())
       #expect(try FlowMatch(text: trace.packet, names: ports.names()).key == key)
     }
   }

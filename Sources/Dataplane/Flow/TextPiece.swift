@@ -48,6 +48,9 @@ public struct TextPiece: Sendable {
   /// The part from `from` to `to`, both counted from the start of the whole line.
   func part(_ from: Int, _ to: Int) -> TextPiece { TextPiece(bytes, from, to) }
 
+  /// The piece without its last byte; an empty one stays empty.
+  public func dropLast() -> TextPiece { part(start, max(start, end - 1)) }
+
   /// An error about this piece.
   public func error(_ message: String, expected: String = "") -> SyntaxError {
     SyntaxError(text: printable, offset: start, message: message, expected: expected)
