@@ -23,6 +23,9 @@ public struct SluiceClient: Sendable {
   /// How long a call that only reads may take.
   public static let readDeadline = Duration.seconds(5)
 
+  /// How long a call may take that lists what there may be a million of.
+  public static let listDeadline = Duration.seconds(60)
+
   /// How long a call that changes something may take: it returns when every worker follows the change, and attaching
   /// to an interface may wait for its driver.
   public static let changeDeadline = Duration.seconds(60)
@@ -39,7 +42,7 @@ public struct SluiceClient: Sendable {
   ///
   /// - Parameters:
   ///   - socket: path of the agent's Unix socket.
-  ///   - deadline: the time each call may take; nil means `readDeadline` and `changeDeadline`, as the call needs.
+  ///   - deadline: the time each call may take; nil means `readDeadline`, `listDeadline` or `changeDeadline`, as the call needs.
   /// - Throws: `ClientError` when the agent cannot be reached, else what `body` throws.
   public static func withConnection<Result: Sendable>(
     to socket: String = defaultSocket, deadline: Duration? = nil,

@@ -71,24 +71,57 @@ extension SluiceClient {
 
   /// Adds rules, all or none.
   ///
-  /// - Parameters:
-  ///   - lines: one rule a line; empty lines and comments may stay, so that the agent's line numbers are the file's.
-  ///   - progress: called with the number of lines sent so far, after each batch.
+  /// - Parameter progress: called with the number of lines sent so far, after each message.
   public func addRules(
-    lines: [String], progress: @escaping @Sendable (Int) -> Void = { _ in }
+    _ input: RuleInput, progress: @escaping @Sendable (Int) -> Void = { _ in }
   ) async throws(ClientError) -> Sluice_V1_AddRulesReply {
     try await call("Rules.Add", within: Self.changeDeadline) { options in
       try await Sluice_V1_Rules.Client(wrapping: grpc).add(
-        options: options,
-        requestProducer: { writer in
-          var next = 0
-          while next < lines.count {
-            let end = RuleBatch.end(of: lines, from: next)
-            try await writer.write(.with { $0.lines = Array(lines[next..<end]) })
-            next = end
-            progress(next)
-          }
-        })
+        options: options, requestProducer: { try await Self.send(input, to: $0, progress) })
+    }
+  }
+
+  /// Carries out a bundle, all or nothing.
+  public func applyRules(
+    _ input: RuleInput, progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) async throws(ClientError) -> Sluice_V1_ApplyReply {
+    try await call("Rules.Apply", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Rules.Client(wrapping: grpc).apply(
+        options: options, requestProducer: { try await Self.send(input, to: $0, progress) })
+    }
+  }
+
+  /// Makes these rules the only ones.
+  public func replaceRules(
+    _ input: RuleInput, progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) async throws(ClientError) -> Sluice_V1_ReplaceRulesReply {
+    try await call("Rules.Replace", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Rules.Client(wrapping: grpc).replace(
+        options: options, requestProducer: { try await Self.send(input, to: $0, progress) })
+    }
+  }
+
+  /// What `replaceRules` would change.
+  public func diffRules(
+    _ input: RuleInput, progress: @escaping @Sendable (Int) -> Void = { _ in }
+  ) async throws(ClientError) -> [Sluice_V1_RuleDifference] {
+    try await call("Rules.Diff", within: Self.listDeadline) { options in
+      try await Sluice_V1_Rules.Client(wrapping: grpc).diff(
+        options: options, requestProducer: { try await Self.send(input, to: $0, progress) }
+      ) { stream in
+        var differences: [Sluice_V1_RuleDifference] = []
+        for try await batch in stream.messages { differences += batch.differences }
+        return differences
+      }
+    }
+  }
+
+  private static func send(
+    _ input: RuleInput, to writer: RPCWriter<Sluice_V1_RuleText>, _ progress: @Sendable (Int) -> Void
+  ) async throws {
+    try await input.forEachMessage { message, linesSent in
+      try await writer.write(message)
+      progress(linesSent)
     }
   }
 
@@ -99,7 +132,7 @@ extension SluiceClient {
   }
 
   public func rules(_ selector: Sluice_V1_RuleSelector = .init()) async throws(ClientError) -> [Sluice_V1_Rule] {
-    try await call("Rules.List", within: Self.readDeadline) { options in
+    try await call("Rules.List", within: Self.listDeadline) { options in
       try await Sluice_V1_Rules.Client(wrapping: grpc).list(.with { $0.selector = selector }, options: options) { stream in
         var rules: [Sluice_V1_Rule] = []
         for try await batch in stream.messages { rules += batch.rules }
@@ -108,15 +141,81 @@ extension SluiceClient {
     }
   }
 
+  // MARK: Groups and meters
+
+  public func addGroups(lines: [String]) async throws(ClientError) -> Sluice_V1_ChangeGroupsReply {
+    try await call("Groups.Add", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Groups.Client(wrapping: grpc).add(.with { $0.lines = lines }, options: options)
+    }
+  }
+
+  public func modifyGroups(lines: [String]) async throws(ClientError) -> Sluice_V1_ChangeGroupsReply {
+    try await call("Groups.Modify", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Groups.Client(wrapping: grpc).modify(.with { $0.lines = lines }, options: options)
+    }
+  }
+
+  public func deleteGroups(_ request: Sluice_V1_DeleteGroupsRequest) async throws(ClientError) -> Sluice_V1_DeleteGroupsReply {
+    try await call("Groups.Delete", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Groups.Client(wrapping: grpc).delete(request, options: options)
+    }
+  }
+
+  /// - Parameter ids: empty means all.
+  public func groups(_ ids: [UInt32] = []) async throws(ClientError) -> [Sluice_V1_Group] {
+    try await call("Groups.List", within: Self.listDeadline) { options in
+      try await Sluice_V1_Groups.Client(wrapping: grpc).list(.with { $0.ids = ids }, options: options) { stream in
+        var groups: [Sluice_V1_Group] = []
+        for try await batch in stream.messages { groups += batch.groups }
+        return groups
+      }
+    }
+  }
+
+  public func addMeters(lines: [String]) async throws(ClientError) -> Sluice_V1_ChangeMetersReply {
+    try await call("Meters.Add", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Meters.Client(wrapping: grpc).add(.with { $0.lines = lines }, options: options)
+    }
+  }
+
+  public func modifyMeters(lines: [String]) async throws(ClientError) -> Sluice_V1_ChangeMetersReply {
+    try await call("Meters.Modify", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Meters.Client(wrapping: grpc).modify(.with { $0.lines = lines }, options: options)
+    }
+  }
+
+  public func deleteMeters(_ request: Sluice_V1_DeleteMetersRequest) async throws(ClientError) -> Sluice_V1_DeleteMetersReply {
+    try await call("Meters.Delete", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Meters.Client(wrapping: grpc).delete(request, options: options)
+    }
+  }
+
+  /// - Parameter ids: empty means all.
+  public func meters(_ ids: [UInt32] = []) async throws(ClientError) -> [Sluice_V1_Meter] {
+    try await call("Meters.List", within: Self.listDeadline) { options in
+      try await Sluice_V1_Meters.Client(wrapping: grpc).list(.with { $0.ids = ids }, options: options) { stream in
+        var meters: [Sluice_V1_Meter] = []
+        for try await batch in stream.messages { meters += batch.meters }
+        return meters
+      }
+    }
+  }
+
   // MARK: Flows
 
   public func flows(_ request: Sluice_V1_ListFlowsRequest = .init()) async throws(ClientError) -> [Sluice_V1_Flow] {
-    try await call("Flows.List", within: Self.readDeadline) { options in
+    try await call("Flows.List", within: Self.listDeadline) { options in
       try await Sluice_V1_Flows.Client(wrapping: grpc).list(request, options: options) { stream in
         var flows: [Sluice_V1_Flow] = []
         for try await batch in stream.messages { flows += batch.flows }
         return flows
       }
+    }
+  }
+
+  public func flowSummary() async throws(ClientError) -> Sluice_V1_FlowSummaryReply {
+    try await call("Flows.Summary", within: Self.readDeadline) { options in
+      try await Sluice_V1_Flows.Client(wrapping: grpc).summary(.init(), options: options)
     }
   }
 
@@ -209,23 +308,5 @@ extension SluiceClient {
         for try await event in stream.messages where !receive(event) { return }
       }
     }
-  }
-}
-
-/// How many rules go into one message: enough to make messages few, little enough to stay far below gRPC's 4 MiB.
-enum RuleBatch {
-  static let maxLines = 512
-  static let maxBytes = 256 * 1024
-
-  /// The index after the last line of the batch that begins at `start`; always beyond `start`.
-  static func end(of lines: [String], from start: Int) -> Int {
-    var end = start
-    var bytes = 0
-    while end < lines.count, end - start < maxLines {
-      bytes += lines[end].utf8.count
-      if end > start, bytes > maxBytes { break }
-      end += 1
-    }
-    return end
   }
 }

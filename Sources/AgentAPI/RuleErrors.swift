@@ -1,6 +1,7 @@
 // RuleErrors.swift
 //
-// Why rules were refused, on its way from the agent to a person. A refused `Rules.Add` fails with INVALID_ARGUMENT; its status
+// Why rules were refused, on its way from the agent to a person. A refused `Rules.Add` fails with INVALID_ARGUMENT (or, when the
+// lines are right but the switch refuses one, with FAILED_PRECONDITION); its status
 // message is the sentence for the first bad line, and the trailing metadata holds a RuleErrors message with more of them,
 // so that a client which knows the file's name can point into it.
 // Invariant: the metadata stays under 4 KiB, because HTTP/2 peers may refuse more than 8 KiB of headers.
@@ -56,12 +57,15 @@ extension Sluice_V1_RuleError {
 }
 
 extension RPCError {
-  /// The answer to a `Rules.Add` that is refused for the text of its rules.
+  /// The answer to a call such as `Rules.Add` that is refused for the text of its rules.
   ///
   /// - Parameters:
   ///   - errors: the bad lines in the order of the stream, at least one; those beyond `maxListed` are counted, not sent.
   ///   - total: all bad lines, when more were found than `errors` holds.
-  public static func refusedRules(_ errors: [Sluice_V1_RuleError], total: Int? = nil) -> RPCError {
+  ///   - code: `.failedPrecondition` for a line that is right in itself.
+  public static func refusedRules(
+    _ errors: [Sluice_V1_RuleError], total: Int? = nil, code: RPCError.Code = .invalidArgument
+  ) -> RPCError {
     var carried = Sluice_V1_RuleErrors()
     carried.errors = errors.prefix(Sluice_V1_RuleErrors.maxListed).map(\.shortened)
     carried.total = UInt64(max(total ?? 0, errors.count))
@@ -78,6 +82,6 @@ extension RPCError {
     if let bytes: [UInt8] = try? carried.serializedBytes() {
       metadata.addBinary(bytes, forKey: Sluice_V1_RuleErrors.metadataKey)
     }
-    return RPCError(code: .invalidArgument, message: message, metadata: metadata)
+    return RPCError(code: code, message: message, metadata: metadata)
   }
 }

@@ -1,6 +1,6 @@
 // StateStore.swift
 //
-// What of the agent's state survives it: ports, rules and deny prefixes that were asked for through the API. One SQLite
+// What of the agent's state survives it: ports, rules, groups, meters and deny prefixes that were asked for through the API. One SQLite
 // file through GRDB, in WAL mode with synchronous=FULL, so that what a reply acknowledged is on the disk before the
 // reply.
 //
@@ -14,7 +14,7 @@
 //             written.
 // Threads: Sendable; a call blocks its thread until it is done, so it does not belong on the concurrency pool; calls are
 //          carried out in the order of their arrival.
-// Cost: a transaction is one fsync (0.1 ms to 10 ms by disk); 10,000 rules are one transaction of tens of milliseconds.
+// Cost: a transaction is one fsync (0.1 ms to 10 ms by disk); a million rules are one transaction of some seconds.
 
 import GRDB
 
@@ -80,6 +80,8 @@ public final class StateStore: Sendable {
         throw StoreError.cannotOpen(path: path, reason: "its file system does not support SQLite's write-ahead log")
       }
       try database.execute(sql: "PRAGMA synchronous = FULL")
+      // The index over a million rule keys; SQLite takes the memory as it needs it and gives it back with `releaseMemory`.
+      try database.execute(sql: "PRAGMA cache_size = -65536")
     }
     let migrator = StoreSchema.migrator
     let known = Set(migrator.migrations)
@@ -143,122 +145,6 @@ extension StateStore {
   }
 }
 
-// MARK: - Rules
-
-extension StateStore {
-  /// What a change of rules replaced, to take it back with `undo`.
-  public struct RuleUndo: Sendable {
-    var owner: String?
-    var written: [StoredRule.Identity]
-    var replaced: [StoredRule]
-  }
-
-  /// True once somebody changed rules through the API: from then on the store's rules are the rules, even when there are
-  /// none.
-  public func rulesAreOperators() throws(StoreError) -> Bool {
-    try read("rules") { try Self.owner(in: $0) == "operator" }
-  }
-
-  /// All rules, in the order they were first added.
-  public func rules() throws(StoreError) -> [StoredRule] {
-    try read("rules") { [path] database in
-      try Row.fetchAll(database, sql: "SELECT \(StoredRule.columns) FROM rule ORDER BY id")
-        .map { try StoredRule(row: $0, path: path) }
-    }
-  }
-
-  /// Adds rules, or replaces actions and cookie of those that are there, in one transaction.
-  ///
-  /// Marks the rules as the operator's.
-  /// - Parameter alsoKeeping: the rules in force that the store does not hold yet (the configuration's), stored first
-  ///   when this is the first change through the API.
-  @discardableResult
-  public func putRules(_ rules: [StoredRule], alsoKeeping present: [StoredRule] = []) throws(StoreError) -> RuleUndo {
-    try write("\(rules.count) rules") { [path] database in
-      let owner = try Self.owner(in: database)
-      var undo = RuleUndo(owner: owner, written: [], replaced: [])
-      let all = owner == "operator" ? rules : present + rules
-      undo.written.reserveCapacity(all.count)
-      let find = try database.cachedStatement(
-        sql: "SELECT \(StoredRule.columns) FROM rule WHERE tableID = ? AND priority = ? AND match = ?")
-      let put = try database.cachedStatement(sql: Self.putRule)
-      var seen = Set<StoredRule.Identity>(minimumCapacity: all.count)
-      for rule in all {
-        if seen.insert(rule.identity).inserted {
-          undo.written.append(rule.identity)
-          if let row = try Row.fetchOne(find, arguments: rule.identity.arguments) {
-            undo.replaced.append(try StoredRule(row: row, path: path))
-          }
-        }
-        try put.execute(arguments: rule.arguments)
-      }
-      try Self.setOwner("operator", in: database)
-      return undo
-    }
-  }
-
-  /// Deletes rules in one transaction; those that are not there are passed over. Marks the rules as the operator's.
-  @discardableResult
-  public func deleteRules(
-    _ identities: [StoredRule.Identity], alsoKeeping present: [StoredRule] = []
-  ) throws(StoreError) -> RuleUndo {
-    try write("\(identities.count) rules") { [path] database in
-      let owner = try Self.owner(in: database)
-      var undo = RuleUndo(owner: owner, written: [], replaced: [])
-      if owner != "operator" {
-        let put = try database.cachedStatement(sql: Self.putRule)
-        for rule in present {
-          try put.execute(arguments: rule.arguments)
-          undo.written.append(rule.identity)
-        }
-      }
-      let find = try database.cachedStatement(
-        sql: "SELECT \(StoredRule.columns) FROM rule WHERE tableID = ? AND priority = ? AND match = ?")
-      let delete = try database.cachedStatement(sql: Self.deleteRule)
-      for identity in identities {
-        if owner == "operator", let row = try Row.fetchOne(find, arguments: identity.arguments) {
-          undo.replaced.append(try StoredRule(row: row, path: path))
-        }
-        try delete.execute(arguments: identity.arguments)
-      }
-      try Self.setOwner("operator", in: database)
-      return undo
-    }
-  }
-
-  /// Takes a change back, for when the switch refused what the store had already written.
-  public func undo(_ change: RuleUndo) throws(StoreError) {
-    try write("rules (taking a change back)") { database in
-      let delete = try database.cachedStatement(sql: Self.deleteRule)
-      for identity in change.written { try delete.execute(arguments: identity.arguments) }
-      let put = try database.cachedStatement(sql: Self.putRule)
-      for rule in change.replaced { try put.execute(arguments: rule.arguments) }
-      try Self.setOwner(change.owner, in: database)
-    }
-  }
-
-  private static let putRule = """
-    INSERT INTO rule (\(StoredRule.columns)) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (tableID, priority, match) DO UPDATE SET cookie = excluded.cookie, actions = excluded.actions
-    """
-  private static let deleteRule = "DELETE FROM rule WHERE tableID = ? AND priority = ? AND match = ?"
-
-  private static func owner(in database: Database) throws -> String? {
-    try String.fetchOne(database, sql: "SELECT value FROM meta WHERE key = ?", arguments: [StoreSchema.Meta.rulesOwner])
-  }
-
-  private static func setOwner(_ owner: String?, in database: Database) throws {
-    try database.execute(sql: "DELETE FROM meta WHERE key = ?", arguments: [StoreSchema.Meta.rulesOwner])
-    guard let owner else { return }
-    try database.execute(
-      sql: "INSERT INTO meta (key, value) VALUES (?, ?)", arguments: [StoreSchema.Meta.rulesOwner, owner])
-  }
-}
-
-extension StoredRule.Identity {
-  fileprivate var arguments: StatementArguments { [Int64(table), Int64(priority), match] }
-}
-
 // MARK: - Deny prefixes
 
 extension StateStore {
@@ -287,7 +173,7 @@ extension StateStore {
 // MARK: - Access
 
 extension StateStore {
-  private func read<T>(
+  func read<T>(
     _ what: String, _ body: (Database) throws -> T
   ) throws(StoreError) -> T {
     do {
@@ -299,7 +185,7 @@ extension StateStore {
     }
   }
 
-  private func write<T>(
+  func write<T>(
     _ what: String, _ body: (Database) throws -> T
   ) throws(StoreError) -> T {
     do {

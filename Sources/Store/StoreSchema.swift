@@ -42,6 +42,34 @@ enum StoreSchema {
           ) STRICT, WITHOUT ROWID;
           """)
     }
+    // Every table of rules, groups, meters. A rule is identified by a hash now (RuleKey), which only the agent can make; until
+    // it has, which it does when it finds no `rules.keys` in meta, the old rows have keys that are merely unique.
+    migrator.registerMigration("002 rule keys, groups, meters") { database in
+      try database.execute(
+        sql: """
+          ALTER TABLE rule RENAME TO oldRule;
+          CREATE TABLE rule (
+            id INTEGER PRIMARY KEY,
+            key BLOB NOT NULL UNIQUE,
+            text TEXT NOT NULL,
+            ends INTEGER
+          ) STRICT;
+          INSERT INTO rule (id, key, text)
+            SELECT id, CAST(printf('%016d', id) AS BLOB),
+              printf('cookie=0x%x,table=%d,priority=%d', cookie, tableID, priority)
+                || iif(match = '', '', ',' || match) || ' actions=' || actions
+            FROM oldRule;
+          DROP TABLE oldRule;
+          CREATE TABLE ruleGroup (
+            id INTEGER PRIMARY KEY,
+            text TEXT NOT NULL
+          ) STRICT;
+          CREATE TABLE meter (
+            id INTEGER PRIMARY KEY,
+            text TEXT NOT NULL
+          ) STRICT;
+          """)
+    }
     return migrator
   }
 
@@ -49,5 +77,7 @@ enum StoreSchema {
   enum Meta {
     /// "operator" once a rule was changed through the API; until then the rules are the configuration's.
     static let rulesOwner = "rules.owner"
+    /// Which way of making rule keys those in the file come from (`StateStore.ruleKeyScheme`).
+    static let ruleKeys = "rules.keys"
   }
 }

@@ -24,8 +24,8 @@ struct Sluicectl: ParsableCommand {
       """,
     version: SluiceVersion.current,
     subcommands: [
-      Status.self, PortCommand.self, RuleCommand.self, FlowCommand.self, Trace.self, MonitorCommand.self, DenyCommand.self,
-      WorkerCommand.self, FdbCommand.self, Version.self, Completion.self,
+      Status.self, PortCommand.self, RuleCommand.self, GroupCommand.self, MeterCommand.self, FlowCommand.self, Trace.self,
+      MonitorCommand.self, DenyCommand.self, WorkerCommand.self, FdbCommand.self, Version.self, Completion.self,
     ])
 }
 

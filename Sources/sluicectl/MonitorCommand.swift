@@ -92,7 +92,7 @@ extension Sluice_V1_Event: Document {
         "cookie": .string("0x" + Hex.text(packet.cookie)), "length": .of(packet.length), "frame": .string(Hex.text(packet.frame)),
       ]
     case .rule(let change):
-      ["event": "rule", "change": .string(change.change.word), "rule": change.rule.document]
+      ["event": "rule", "change": .string(change.change.word), "rule": change.rule.document, "reason": .string(change.reason)]
     case nil:
       ["event": "unknown"]
     }
@@ -118,7 +118,9 @@ extension Sluice_V1_Event: Document {
       return "packet in     port=\(packet.port) reason=\"\(packet.reason)\" cookie=0x\(Hex.text(packet.cookie)) "
         + "length=\(packet.length) \(Hex.text(packet.frame.prefix(64)))"
     case .rule(let change):
-      return "rule \(change.change.word)".padded(to: 14) + change.rule.text
+      let reason = change.reason.isEmpty ? "" : "reason=\"\(change.reason)\" "
+      let counts = change.change == .deleted ? "packets=\(change.rule.matched.packets) bytes=\(change.rule.matched.bytes) " : ""
+      return "rule \(change.change.word)".padded(to: 14) + reason + counts + change.rule.text
     case nil:
       return "an event that this version does not know"
     }

@@ -5,19 +5,20 @@ import ArgumentParser
 
 struct RuleCommand: CommandGroup {
   static let configuration = CommandConfiguration(
-    commandName: "rule", abstract: "Adds, deletes and lists rules, in the syntax of ovs-ofctl.",
-    subcommands: [Add.self, Delete.self, List.self])
+    commandName: "rule", abstract: "Adds, changes, deletes and lists rules, in the syntax of ovs-ofctl -O OpenFlow13.",
+    subcommands: [Add.self, Modify.self, Delete.self, List.self, Diff.self, Replace.self, Bundle.self])
 
   struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "add", abstract: "Adds rules, all or none, and waits until every worker follows them.",
       discussion: """
-        A rule with the table, priority and match of one that is there replaces its actions. A file has one rule a \
+        A rule with the table, priority and match of one that is there replaces it. A file has one rule a \
         line; empty lines and lines that begin with '#' are skipped. When a line is wrong, nothing is changed.
 
         EXAMPLES:
           sluicectl rule add 'priority=10,ip,nw_dst=10.0.0.0/8 actions=output:2'
           sluicectl rule add 'in_port=1,dl_vlan=5,actions=pop_vlan,output:2' 'priority=0,actions=normal'
+          sluicectl rule add 'table=1,idle_timeout=60,tcp actions=write_actions(group:7),goto_table:2'
           sluicectl rule add rules.txt
           generate-rules | sluicectl rule add -
         """)
@@ -32,25 +33,43 @@ struct RuleCommand: CommandGroup {
 
     func run() async throws {
       let source = try RuleSource(arguments: rules)
-      let total = source.lines.count
-      let reply: Sluice_V1_AddRulesReply
-      do {
-        reply = try await global.withAgent { agent in
-          try await agent.addRules(lines: source.lines) { sent in
-            if total > RuleSource.linesWithoutProgress {
-              Terminal.progress(
-                sent < total ? "sent \(sent) of \(total) lines" : "sent all \(total) lines, waiting for the agent")
-            }
-          }
-        }
-        Terminal.progress("")
-      } catch {
-        Terminal.progress("")
-        throw source.explain(error)
-      }
+      let reply = try await source.send(with: global) { try await $0.addRules($1, progress: $2) }
       try global.show(["added": .unsigned(reply.added), "modified": .unsigned(reply.modified)]) {
         let modified = reply.modified == 0 ? "" : ", \(reply.modified) modified"
         return "\(Human.count(reply.added, "rule")) added\(modified)"
+      }
+    }
+  }
+
+  struct Modify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "mod", abstract: "Gives rules that are there other actions.",
+      discussion: """
+        Every rule whose match is at least as specific gets the actions; with --strict, only the one with exactly this \
+        match and priority. Counters, cookies and timeouts stay. Where nothing is selected, nothing is changed. Several \
+        changes are made as one.
+
+        EXAMPLES:
+          sluicectl rule mod 'ip,nw_dst=10.0.0.0/8 actions=output:3'
+          sluicectl rule mod --strict 'table=1,priority=10,tcp,tp_dst=80 actions=group:2'
+        """,
+      aliases: ["modify"])
+
+    @Argument(help: "Rules, or the name of a file of rules, or - for standard input.")
+    var rules: [String]
+
+    @Flag(help: "Only the rule with exactly this match and priority.")
+    var strict = false
+
+    @OptionGroup var global: GlobalOptions
+
+    func validate() throws { try RuleSource.check(rules) }
+
+    func run() async throws {
+      let source = try RuleSource(arguments: rules).prefixed(by: strict ? "modify_strict" : "modify")
+      let reply = try await source.send(with: global) { try await $0.applyRules($1, progress: $2) }
+      try global.show(["modified": .unsigned(reply.rules.modified)]) {
+        "\(Human.count(reply.rules.modified, "rule")) modified"
       }
     }
   }
@@ -65,6 +84,8 @@ struct RuleCommand: CommandGroup {
         EXAMPLES:
           sluicectl rule del ip,nw_dst=10.0.0.0/8
           sluicectl rule del --strict priority=10,ip,nw_dst=10.0.0.0/8
+          sluicectl rule del table=3
+          sluicectl rule del out_group=7
           sluicectl rule del --cookie 0x2a
           sluicectl rule del --all
         """,
@@ -106,7 +127,8 @@ struct RuleCommand: CommandGroup {
       discussion: """
         EXAMPLES:
           sluicectl rule list
-          sluicectl rule list tcp
+          sluicectl rule list table=1,tcp
+          sluicectl rule list --stats
           sluicectl rule list --plain > rules.txt
         """)
 
@@ -122,13 +144,21 @@ struct RuleCommand: CommandGroup {
     @Flag(help: "One rule a line, without counters, as `rule add` reads them.")
     var plain = false
 
+    @Flag(help: "One rule a line with counters and times, as `ovs-ofctl dump-flows` prints them.")
+    var stats = false
+
     @OptionGroup var global: GlobalOptions
+
+    func validate() throws {
+      if plain, stats { throw ValidationError("--plain leaves counters out and --stats prints them; give one of them") }
+    }
 
     func run() async throws {
       let selector = try Sluice_V1_RuleSelector(match: match ?? "", strict: strict, cookie: cookie)
       let rules = try await global.withAgent { try await $0.rules(selector) }
-      if plain, global.output == .table {
-        if !rules.isEmpty { try Terminal.print(rules.map(\.text).joined(separator: "\n")) }
+      if plain || stats, global.output == .table {
+        let lines = rules.map { stats ? $0.statistics : $0.text }
+        if !rules.isEmpty { try Terminal.print(lines.joined(separator: "\n")) }
         return
       }
       try global.show(rules.document, rows: rules.count, none: "no rules") { Self.table(rules) }
@@ -145,5 +175,14 @@ struct RuleCommand: CommandGroup {
       }
       return table
     }
+  }
+}
+
+extension Sluice_V1_Rule {
+  /// The rule with counters and times on one line, as `ovs-ofctl dump-flows` prints it; the agent reads it back.
+  var statistics: String {
+    let idle = hasIdleSeconds ? ", idle_age=\(idleSeconds)" : ""
+    let head = "duration=\(durationSeconds)s, n_packets=\(matched.packets), n_bytes=\(matched.bytes)\(idle), "
+    return head + text
   }
 }

@@ -1,14 +1,15 @@
 // RuleSource.swift
 //
-// Where the rules of `rule add` come from, and how an error of the agent about one of them is said in terms of that place.
-// Invariant: `lines` keeps the place's own numbering: line n of a file is lines[n - 1], comments included.
+// Where the rules (groups, meters, changes) of a command come from, and how an error of the agent about one of them is said
+// in terms of that place.
+// Invariant: `input` keeps the place's own numbering: line n of a file is its n-th line, remarks included.
 
 import AgentAPI
 import ArgumentParser
 import Glibc
 
 struct RuleSource {
-  let lines: [String]
+  let input: RuleInput
   private let place: Place
 
   private enum Place {
@@ -22,13 +23,50 @@ struct RuleSource {
   /// - Parameter arguments: rules, or the path of one file, or "-"; what holds a '=' is a rule.
   /// - Throws: `CommandFailure` when the file cannot be read.
   init(arguments: [String]) throws(CommandFailure) {
-    guard let path = Self.files(in: arguments).first else {
-      lines = arguments
-      place = .arguments(count: arguments.count)
-      return
+    if let path = Self.files(in: arguments).first {
+      try self.init(file: path)
+    } else {
+      self.init(input: RuleInput(lines: arguments), place: .arguments(count: arguments.count))
     }
-    lines = Self.lines(of: try Self.read(path))
+  }
+
+  /// - Parameter path: of a file, or "-".
+  init(file path: String) throws(CommandFailure) {
+    input = RuleInput(text: try Self.read(path))
     place = .file(path == "-" ? "standard input" : path)
+  }
+
+  private init(input: RuleInput, place: Place) {
+    self.input = input
+    self.place = place
+  }
+
+  /// The same lines with a word in front of each that is neither blank nor a remark.
+  func prefixed(by word: String) -> RuleSource {
+    let lines = input.lines.map { line in
+      let first = line.unicodeScalars.first { !$0.properties.isWhitespace }
+      return first == nil || first == "#" ? line : "\(word) \(line)"
+    }
+    return RuleSource(input: RuleInput(lines: lines), place: place)
+  }
+
+  /// Sends the lines with a progress line for those who wait, and names what is refused as the user knows it.
+  func send<Reply: Sendable>(
+    with global: GlobalOptions,
+    _ call: @Sendable (SluiceClient, RuleInput, @escaping @Sendable (Int) -> Void) async throws -> Reply
+  ) async throws -> Reply {
+    let (input, total) = (input, input.lineCount)
+    defer { Terminal.progress("") }
+    do {
+      return try await global.withAgent { agent in
+        try await call(agent, input) { sent in
+          guard total > Self.linesWithoutProgress else { return }
+          Terminal.progress(sent < total ? "sent \(sent) of \(total) lines" : "sent all \(total) lines, waiting for the agent")
+        }
+      }
+    } catch {
+      throw explain(error)
+    }
   }
 
   /// Checks what can be checked without reading anything.
@@ -56,7 +94,7 @@ struct RuleSource {
     var sentences = wrong.errors.map { position(of: $0.line) + $0.sentence }
     let more = wrong.total - min(wrong.total, UInt64(wrong.errors.count))
     if more > 0 { sentences.append("and \(Human.count(more, "more bad line"))") }
-    if lines.count > 1 { sentences.append("no rule was added") }
+    if input.lineCount > 1 { sentences.append("nothing was changed") }
     return CommandFailure(sentences: sentences)
   }
 
@@ -68,17 +106,7 @@ struct RuleSource {
     }
   }
 
-  /// Works on scalars, because Swift takes "\r\n" for one character, which is not "\n".
-  static func lines(of text: String) -> [String] {
-    var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      String(line.last == "\r" ? line.dropLast() : line)
-    }
-    // What follows the last line's end is no line.
-    if lines.last?.isEmpty == true { lines.removeLast() }
-    return lines
-  }
-
-  private static func read(_ path: String) throws(CommandFailure) -> String {
+  private static func read(_ path: String) throws(CommandFailure) -> [UInt8] {
     let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw CommandFailure("cannot read \(path): \(lastError()); a rule, which has actions=..., can be given in its place")
@@ -91,7 +119,7 @@ struct RuleSource {
       let count = Glibc.read(descriptor, chunk.baseAddress, chunk.count)
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw CommandFailure("cannot read \(path): \(lastError())") }
-      if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+      if count == 0 { return bytes }
       bytes += chunk.prefix(count)
     }
   }

@@ -26,6 +26,8 @@ struct Status: AsyncParsableCommand {
     let states = ports.map { "\($0.count) \($0.state.word)" }.joined(separator: ", ")
     let prefixes = status.denyPrefixes == 1 ? "prefix" : "prefixes"
     let denied = status.denyPrefixes == 0 ? "" : ", \(status.denyPrefixes) denied \(prefixes)"
+    let groups = status.groups == 0 ? "" : ", \(Human.count(status.groups, "group"))"
+    let meters = status.meters == 0 ? "" : ", \(Human.count(status.meters, "meter"))"
     let drops = status.drops.isEmpty ? "" : " (\(status.drops.words))"
 
     var lines = [
@@ -39,7 +41,7 @@ struct Status: AsyncParsableCommand {
       ("Store", status.store),
       ("Ports", portCount == 0 ? "none; add one with: sluicectl port add NAME" : "\(portCount) (\(states))"),
       ("Workers", "\(status.workers)"),
-      ("Rules", "\(status.rules), \(Human.count(status.flows, "flow"))\(denied)"),
+      ("Rules", "\(status.rules)\(groups)\(meters), \(Human.count(status.flows, "flow"))\(denied)"),
       ("Received", traffic(status.received)),
       ("Sent", traffic(status.transmitted)),
       ("Dropped", Human.count(status.droppedPackets, "packet") + drops),

@@ -7,14 +7,36 @@ import Testing
 
 @Test func batchesAreBoundedByLinesAndBytes() {
   let short = [String](repeating: "ip actions=drop", count: 1200)
-  #expect(RuleBatch.end(of: short, from: 0) == 512)
-  #expect(RuleBatch.end(of: short, from: 1024) == 1200)
+  #expect(RuleInput.end(of: short, from: 0) == 512)
+  #expect(RuleInput.end(of: short, from: 1024) == 1200)
   let long = [String](repeating: String(repeating: "x", count: 200_000), count: 3)
-  #expect(RuleBatch.end(of: long, from: 0) == 1)
+  #expect(RuleInput.end(of: long, from: 0) == 1)
 }
 
 @Test func aLineBeyondTheLimitStillMakesABatch() {
-  #expect(RuleBatch.end(of: [String(repeating: "x", count: 1_000_000)], from: 0) == 1)
+  #expect(RuleInput.end(of: [String(repeating: "x", count: 1_000_000)], from: 0) == 1)
+}
+
+@Test func aFileIsCutAtTheEndsOfLines() {
+  let line = [UInt8]("priority=1,ip,actions=drop\n".utf8)
+  let text = [UInt8](repeatElement(line, count: 20_000).joined())
+  var (starts, start) = ([Int](), 0)
+  while start < text.count {
+    starts.append(start)
+    start = RuleInput.end(of: text, from: start)
+  }
+  #expect(starts.count == text.count / RuleInput.maxBytesPerMessage + 1)
+  #expect(starts.allSatisfy { $0 % line.count == 0 })
+  let long = [UInt8](repeating: 0x78, count: 1_000_000) + [0x0A, 0x79]
+  #expect(RuleInput.end(of: long, from: 0) == 1_000_001)
+}
+
+@Test func aFileKeepsItsLineNumbers() {
+  #expect(RuleInput(text: Array("# a\r\n\nip actions=drop\n".utf8)).lines == ["# a", "", "ip actions=drop"])
+  #expect(RuleInput(text: []).lines == [])
+  #expect(RuleInput(text: Array("a\n\n".utf8)).lines == ["a", ""])
+  #expect(RuleInput(text: Array("a\n\n".utf8)).lineCount == 2)
+  #expect(RuleInput(text: Array("a\nb".utf8)).lineCount == 2)
 }
 
 @Test func refusedRulesSurviveTheWire() throws {

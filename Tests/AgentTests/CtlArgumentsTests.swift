@@ -23,6 +23,9 @@ func globalOptionsMayStandBeforeTheCommand(given: [String], moved: [String]) {
 
 @Test(arguments: [
   ["port"], ["bogus"], ["port", "add"], ["rule", "del"], ["rule", "del", "ip", "--all"], ["trace"], ["monitor", "x"],
+  ["rule", "mod"], ["rule", "list", "--plain", "--stats"], ["rule", "diff"], ["rule", "replace", "a", "b"], ["rule", "bundle"],
+  ["group"], ["group", "add"], ["group", "del"], ["group", "del", "1", "--all"], ["group", "list", "x"], ["meter", "del"],
+  ["flow", "list", "--table", "256"], ["flow", "list", "--cookie", "x"],
 ])
 func anIncompleteCommandLineIsAUsageError(arguments: [String]) {
   let error = #expect(throws: (any Error).self) {
@@ -83,10 +86,23 @@ func aPacketIsHexadecimalOrADescription(text: String, bytes: Int?) {
   #expect(Trace.frame(text)?.count == bytes)
 }
 
-@Test func aFileKeepsItsLineNumbers() {
-  #expect(RuleSource.lines(of: "# a\r\n\nip actions=drop\n") == ["# a", "", "ip actions=drop"])
-  #expect(RuleSource.lines(of: "") == [])
-  #expect(RuleSource.lines(of: "a\n\n") == ["a", ""])
+@Test func aWordIsPutInFrontOfRulesOnly() throws {
+  let source = try RuleSource(arguments: ["ip=1", " # a=b", "=", ""].filter { $0.contains("=") }).prefixed(by: "modify")
+  #expect(source.input.lines == ["modify ip=1", " # a=b", "modify ="])
+}
+
+@Test(arguments: [("7", 7), ("group_id=7", 7), ("meter=0x10", 16), ("7=7", nil), ("x", nil), ("-1", nil), ("", nil)] as [(String, UInt32?)])
+func groupsAndMetersHaveNumbers(text: String, number: UInt32?) {
+  #expect(GroupNumber(argument: text)?.number == number)
+}
+
+@Test func aDifferenceIsAPairOfLines() {
+  let change = Sluice_V1_RuleDifference.with {
+    $0.present = "a"
+    $0.wanted = "b"
+  }
+  #expect(change.lines == ["-a", "+b"])
+  #expect(Sluice_V1_RuleDifference.with { $0.wanted = "b" }.lines == ["+b"])
 }
 
 @Test func aRefusedRuleIsNamedAsTheUserKnowsIt() throws {
@@ -108,6 +124,6 @@ func aPacketIsHexadecimalOrADescription(text: String, bytes: Int?) {
   let failure = try #require(source.explain(refused) as? CommandFailure)
   #expect(
     failure.sentences == [
-      "rule 2: \"tp_dst=x\": x is not a port; expected 0 to 65535", "and 2 more bad lines", "no rule was added",
+      "rule 2: \"tp_dst=x\": x is not a port; expected 0 to 65535", "and 2 more bad lines", "nothing was changed",
     ])
 }

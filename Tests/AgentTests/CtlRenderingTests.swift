@@ -71,7 +71,7 @@ func durationsAreSaidInTheTwoLargestUnits(milliseconds: UInt64, text: String) {
 }
 
 @Test func aFlowWithoutARuleSaysSo() {
-  #expect(Sluice_V1_Flow().document.text(pretty: false).hasSuffix(#""tier":"unknown","rule":null}"#))
+  #expect(Sluice_V1_Flow().document.text(pretty: false).hasSuffix(#""tier":"unknown","rule":null,"rules":[]}"#))
 }
 
 @Test func aValueOfANewerAgentIsShownAsItsNumber() {

@@ -16,7 +16,7 @@ from agent import ROOT
 from grpc_tools import protoc
 
 PROTO = ROOT / "Sources" / "AgentAPI" / "Proto"
-SERVICES = ["Agent", "Ports", "Rules", "Flows", "Deny", "Workers", "Fdb", "Monitor"]
+SERVICES = ["Agent", "Ports", "Rules", "Groups", "Meters", "Flows", "Deny", "Workers", "Fdb", "Monitor"]
 
 
 class Stubs:
@@ -48,7 +48,7 @@ class Client:
         self.health = stubs.health_services.HealthStub(self.channel)
 
     def add_rules(self, *batches):
-        return self.rules.Add(iter([self.m.AddRulesRequest(lines=batch) for batch in batches]), timeout=10)
+        return self.rules.Add(iter([self.m.RuleText(lines=batch) for batch in batches]), timeout=10)
 
     def all_rules(self, **selector):
         request = self.m.ListRulesRequest(selector=self.m.RuleSelector(**selector))
@@ -260,7 +260,7 @@ def test_a_cancelled_stream_of_rules_changes_nothing(client):
     before = [rule.text for rule in client.all_rules()]
 
     def endless():
-        yield client.m.AddRulesRequest(lines=["priority=7,ip,actions=drop"])
+        yield client.m.RuleText(lines=["priority=7,ip,actions=drop"])
         time.sleep(2)
 
     with pytest.raises(grpc.RpcError) as raised:

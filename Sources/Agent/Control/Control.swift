@@ -1,11 +1,11 @@
 // Control.swift
 //
-// The agent's will: which ports, rules and deny prefixes there are to be, and the carrying out of it. Desired state is
+// The agent's will: which ports, rules, groups, meters and deny prefixes there are to be, and the carrying out of it. Desired state is
 // the configuration file and the store; actual state is the kernel and the switch; this actor makes the second follow the
 // first: at start, on request, on reload, and when the kernel says that something happened.
 //
 // Order of changes:
-//   - rules and deny prefixes: checked, stored, then carried out, then answered; when carrying out fails, the store is
+//   - rules, groups, meters and deny prefixes: checked, stored, then carried out, then answered; when carrying out fails, the store is
 //     put back. A crash after the store leaves a change that the next start carries out; nobody was told that it failed.
 //   - ports: carried out, stored, then answered, because most refusals come from the kernel. A crash before the store
 //     leaves an XDP program (or a veth pair) that the next start recognises as a leftover and removes.
@@ -24,7 +24,7 @@ import Pipeline
 import Store
 
 /// The agent's desired state and what keeps the actual one at it. Its parts are in ControlPorts, ControlRules,
-/// ControlDeny and ControlReload.
+/// RuleLoading, ControlDeny and ControlReload.
 actor Control {
   nonisolated var unownedExecutor: UnownedSerialExecutor { ControlThread.shared.asUnownedSerialExecutor() }
 
@@ -83,6 +83,7 @@ actor Control {
   func tick() {
     ticks += 1
     for port in portsInOrder { restartIfStalled(port) }
+    forgetEndedRules()
     guard ticks % Self.retrySeconds == 0 else { return }
     for port in portsInOrder where port.attachment == nil { bringUp(port) }
   }

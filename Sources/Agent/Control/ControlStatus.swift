@@ -14,7 +14,9 @@ extension Control {
     reply.workers = UInt32(plane.workers.count)
     reply.store = store.path
     reply.denyPrefixes = UInt64(denyList.count)
-    (reply.rules, reply.flows) = try onPlane { core in (UInt64(core.rules.count), UInt64(core.flowCount)) }
+    (reply.rules, reply.groups, reply.meters, reply.flows) = try onPlane { core in
+      (UInt64(core.rules.count), UInt64(core.groups.count), UInt64(core.meters.count), UInt64(core.flowCount))
+    }
 
     var states: [Sluice_V1_PortState: UInt32] = [:]
     var total = PortCounters()

@@ -68,7 +68,7 @@ extension AgentServiceContext {
     case is SyntaxError, is IPPrefixError: code = .invalidArgument
     case is RuleFailure, KernelTierError.denyListFull: code = .resourceExhausted
     case is DenyFailure: code = .notFound
-    case is KernelTierError, is StoreError: code = .failedPrecondition
+    case is KernelTierError, is StoreError, is RefusedChange: code = .failedPrecondition
     default: code = .internalError
     }
     return RPCError(code: code, message: "\(error)")

@@ -17,7 +17,8 @@
 //   - A change is acknowledged only when no worker can still act on what it made stale.
 //   - Units are in the names. Counters are since the thing was added, never reset while it lives, and 64 bits wide.
 //   - Ports are named by their name or their OpenFlow port number wherever a request takes a `port` string.
-//   - MAC addresses are "00:11:22:33:44:55", rules and matches are text in the syntax of ovs-ofctl.
+//   - MAC addresses are "00:11:22:33:44:55"; rules, matches, groups and meters are text in the syntax of ovs-ofctl with
+//     OpenFlow 1.3 (`-O OpenFlow13`).
 //   - Lists stream batches, never one message per item: a hundred thousand rules cost hundreds of messages.
 
 // DO NOT EDIT.
@@ -1589,7 +1590,7 @@ public enum Sluice_V1_Rules: Sendable {
         /// Namespace for "Add" metadata.
         public enum Add: Sendable {
             /// Request type for "Add".
-            public typealias Input = Sluice_V1_AddRulesRequest
+            public typealias Input = Sluice_V1_RuleText
             /// Response type for "Add".
             public typealias Output = Sluice_V1_AddRulesReply
             /// Descriptor for "Add".
@@ -1597,6 +1598,45 @@ public enum Sluice_V1_Rules: Sendable {
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Rules"),
                 method: "Add",
                 type: .clientStreaming
+            )
+        }
+        /// Namespace for "Apply" metadata.
+        public enum Apply: Sendable {
+            /// Request type for "Apply".
+            public typealias Input = Sluice_V1_RuleText
+            /// Response type for "Apply".
+            public typealias Output = Sluice_V1_ApplyReply
+            /// Descriptor for "Apply".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Rules"),
+                method: "Apply",
+                type: .clientStreaming
+            )
+        }
+        /// Namespace for "Replace" metadata.
+        public enum Replace: Sendable {
+            /// Request type for "Replace".
+            public typealias Input = Sluice_V1_RuleText
+            /// Response type for "Replace".
+            public typealias Output = Sluice_V1_ReplaceRulesReply
+            /// Descriptor for "Replace".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Rules"),
+                method: "Replace",
+                type: .clientStreaming
+            )
+        }
+        /// Namespace for "Diff" metadata.
+        public enum Diff: Sendable {
+            /// Request type for "Diff".
+            public typealias Input = Sluice_V1_RuleText
+            /// Response type for "Diff".
+            public typealias Output = Sluice_V1_DiffRulesReply
+            /// Descriptor for "Diff".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Rules"),
+                method: "Diff",
+                type: .bidirectionalStreaming
             )
         }
         /// Namespace for "Delete" metadata.
@@ -1628,6 +1668,9 @@ public enum Sluice_V1_Rules: Sendable {
         /// Descriptors for all methods in the "sluice.v1.Rules" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             Add.descriptor,
+            Apply.descriptor,
+            Replace.descriptor,
+            Diff.descriptor,
             Delete.descriptor,
             List.descriptor
         ]
@@ -1661,22 +1704,81 @@ extension Sluice_V1_Rules {
         /// > Source IDL Documentation:
         /// >
         /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-        /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+        /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
         /// > 
         /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-        /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+        /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
         ///
         /// - Parameters:
-        ///   - request: A streaming request of `Sluice_V1_AddRulesRequest` messages.
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A streaming response of `Sluice_V1_AddRulesReply` messages.
         func add(
-            request: GRPCCore.StreamingServerRequest<Sluice_V1_AddRulesRequest>,
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_AddRulesReply>
+
+        /// Handle the "Apply" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+        /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+        /// > 
+        /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+        /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+        /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ApplyReply` messages.
+        func apply(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ApplyReply>
+
+        /// Handle the "Replace" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ReplaceRulesReply` messages.
+        func replace(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ReplaceRulesReply>
+
+        /// Handle the "Diff" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_DiffRulesReply` messages.
+        func diff(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DiffRulesReply>
 
         /// Handle the "Delete" method.
         ///
@@ -1728,22 +1830,81 @@ extension Sluice_V1_Rules {
         /// > Source IDL Documentation:
         /// >
         /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-        /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+        /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
         /// > 
         /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-        /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+        /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
         ///
         /// - Parameters:
-        ///   - request: A streaming request of `Sluice_V1_AddRulesRequest` messages.
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A response containing a single `Sluice_V1_AddRulesReply` message.
         func add(
-            request: GRPCCore.StreamingServerRequest<Sluice_V1_AddRulesRequest>,
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Sluice_V1_AddRulesReply>
+
+        /// Handle the "Apply" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+        /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+        /// > 
+        /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+        /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+        /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ApplyReply` message.
+        func apply(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ApplyReply>
+
+        /// Handle the "Replace" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ReplaceRulesReply` message.
+        func replace(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ReplaceRulesReply>
+
+        /// Handle the "Diff" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_DiffRulesReply` messages.
+        func diff(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DiffRulesReply>
 
         /// Handle the "Delete" method.
         ///
@@ -1793,22 +1954,82 @@ extension Sluice_V1_Rules {
         /// > Source IDL Documentation:
         /// >
         /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-        /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+        /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
         /// > 
         /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-        /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+        /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
         ///
         /// - Parameters:
-        ///   - request: A stream of `Sluice_V1_AddRulesRequest` messages.
+        ///   - request: A stream of `Sluice_V1_RuleText` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A `Sluice_V1_AddRulesReply` to respond with.
         func add(
-            request: GRPCCore.RPCAsyncSequence<Sluice_V1_AddRulesRequest, any Swift.Error>,
+            request: GRPCCore.RPCAsyncSequence<Sluice_V1_RuleText, any Swift.Error>,
             context: GRPCCore.ServerContext
         ) async throws -> Sluice_V1_AddRulesReply
+
+        /// Handle the "Apply" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+        /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+        /// > 
+        /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+        /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+        /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ApplyReply` to respond with.
+        func apply(
+            request: GRPCCore.RPCAsyncSequence<Sluice_V1_RuleText, any Swift.Error>,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ApplyReply
+
+        /// Handle the "Replace" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Sluice_V1_RuleText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ReplaceRulesReply` to respond with.
+        func replace(
+            request: GRPCCore.RPCAsyncSequence<Sluice_V1_RuleText, any Swift.Error>,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ReplaceRulesReply
+
+        /// Handle the "Diff" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Sluice_V1_RuleText` messages.
+        ///   - response: A response stream of `Sluice_V1_DiffRulesReply` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func diff(
+            request: GRPCCore.RPCAsyncSequence<Sluice_V1_RuleText, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Sluice_V1_DiffRulesReply>,
+            context: GRPCCore.ServerContext
+        ) async throws
 
         /// Handle the "Delete" method.
         ///
@@ -1855,10 +2076,43 @@ extension Sluice_V1_Rules.StreamingServiceProtocol {
     public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
             forMethod: Sluice_V1_Rules.Method.Add.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_AddRulesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_RuleText>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_AddRulesReply>(),
             handler: { request, context in
                 try await self.add(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Rules.Method.Apply.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_RuleText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ApplyReply>(),
+            handler: { request, context in
+                try await self.apply(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Rules.Method.Replace.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_RuleText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ReplaceRulesReply>(),
+            handler: { request, context in
+                try await self.replace(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Rules.Method.Diff.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_RuleText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DiffRulesReply>(),
+            handler: { request, context in
+                try await self.diff(
                     request: request,
                     context: context
                 )
@@ -1893,10 +2147,32 @@ extension Sluice_V1_Rules.StreamingServiceProtocol {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Sluice_V1_Rules.ServiceProtocol {
     public func add(
-        request: GRPCCore.StreamingServerRequest<Sluice_V1_AddRulesRequest>,
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_AddRulesReply> {
         let response = try await self.add(
+            request: request,
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func apply(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ApplyReply> {
+        let response = try await self.apply(
+            request: request,
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func replace(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ReplaceRulesReply> {
+        let response = try await self.replace(
             request: request,
             context: context
         )
@@ -1930,7 +2206,7 @@ extension Sluice_V1_Rules.ServiceProtocol {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Sluice_V1_Rules.SimpleServiceProtocol {
     public func add(
-        request: GRPCCore.StreamingServerRequest<Sluice_V1_AddRulesRequest>,
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<Sluice_V1_AddRulesReply> {
         return GRPCCore.ServerResponse<Sluice_V1_AddRulesReply>(
@@ -1939,6 +2215,49 @@ extension Sluice_V1_Rules.SimpleServiceProtocol {
                 context: context
             ),
             metadata: [:]
+        )
+    }
+
+    public func apply(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ApplyReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ApplyReply>(
+            message: try await self.apply(
+                request: request.messages,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func replace(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ReplaceRulesReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ReplaceRulesReply>(
+            message: try await self.replace(
+                request: request.messages,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func diff(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_RuleText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DiffRulesReply> {
+        return GRPCCore.StreamingServerResponse<Sluice_V1_DiffRulesReply>(
+            metadata: [:],
+            producer: { writer in
+                try await self.diff(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 
@@ -1987,14 +2306,14 @@ extension Sluice_V1_Rules {
         /// > Source IDL Documentation:
         /// >
         /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-        /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+        /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
         /// > 
         /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-        /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+        /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
         ///
         /// - Parameters:
-        ///   - request: A streaming request producing `Sluice_V1_AddRulesRequest` messages.
-        ///   - serializer: A serializer for `Sluice_V1_AddRulesRequest` messages.
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
         ///   - deserializer: A deserializer for `Sluice_V1_AddRulesReply` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
@@ -2002,11 +2321,85 @@ extension Sluice_V1_Rules {
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         func add<Result>(
-            request: GRPCCore.StreamingClientRequest<Sluice_V1_AddRulesRequest>,
-            serializer: some GRPCCore.MessageSerializer<Sluice_V1_AddRulesRequest>,
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
             deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_AddRulesReply>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddRulesReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Apply" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+        /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+        /// > 
+        /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+        /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+        /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ApplyReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func apply<Result>(
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ApplyReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ApplyReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Replace" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ReplaceRulesReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func replace<Result>(
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ReplaceRulesReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ReplaceRulesReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Diff" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DiffRulesReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func diff<Result>(
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DiffRulesReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_DiffRulesReply>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Delete" method.
@@ -2077,14 +2470,14 @@ extension Sluice_V1_Rules {
         /// > Source IDL Documentation:
         /// >
         /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-        /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+        /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
         /// > 
         /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-        /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+        /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
         ///
         /// - Parameters:
-        ///   - request: A streaming request producing `Sluice_V1_AddRulesRequest` messages.
-        ///   - serializer: A serializer for `Sluice_V1_AddRulesRequest` messages.
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
         ///   - deserializer: A deserializer for `Sluice_V1_AddRulesReply` messages.
         ///   - options: Options to apply to this RPC.
         ///   - handleResponse: A closure which handles the response and returns its result to
@@ -2092,8 +2485,8 @@ extension Sluice_V1_Rules {
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         public func add<Result>(
-            request: GRPCCore.StreamingClientRequest<Sluice_V1_AddRulesRequest>,
-            serializer: some GRPCCore.MessageSerializer<Sluice_V1_AddRulesRequest>,
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
             deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_AddRulesReply>,
             options: GRPCCore.CallOptions = .defaults,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddRulesReply>) async throws -> Result = { response in
@@ -2103,6 +2496,111 @@ extension Sluice_V1_Rules {
             try await self.client.clientStreaming(
                 request: request,
                 descriptor: Sluice_V1_Rules.Method.Add.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Apply" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+        /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+        /// > 
+        /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+        /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+        /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ApplyReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func apply<Result>(
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ApplyReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ApplyReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.clientStreaming(
+                request: request,
+                descriptor: Sluice_V1_Rules.Method.Apply.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Replace" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ReplaceRulesReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func replace<Result>(
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ReplaceRulesReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ReplaceRulesReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.clientStreaming(
+                request: request,
+                descriptor: Sluice_V1_Rules.Method.Replace.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Diff" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+        ///   - serializer: A serializer for `Sluice_V1_RuleText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DiffRulesReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func diff<Result>(
+            request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_RuleText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DiffRulesReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_DiffRulesReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Sluice_V1_Rules.Method.Diff.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -2186,20 +2684,20 @@ extension Sluice_V1_Rules.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-    /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+    /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
     /// > 
     /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-    /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+    /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
     ///
     /// - Parameters:
-    ///   - request: A streaming request producing `Sluice_V1_AddRulesRequest` messages.
+    ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func add<Result>(
-        request: GRPCCore.StreamingClientRequest<Sluice_V1_AddRulesRequest>,
+        request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddRulesReply>) async throws -> Result = { response in
             try response.message
@@ -2207,8 +2705,98 @@ extension Sluice_V1_Rules.ClientProtocol {
     ) async throws -> Result where Result: Sendable {
         try await self.add(
             request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_AddRulesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_RuleText>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_AddRulesReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Apply" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+    /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+    /// > 
+    /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+    /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+    /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func apply<Result>(
+        request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ApplyReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.apply(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_RuleText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ApplyReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Replace" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func replace<Result>(
+        request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ReplaceRulesReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.replace(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_RuleText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ReplaceRulesReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Diff" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Sluice_V1_RuleText` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func diff<Result>(
+        request: GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_DiffRulesReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.diff(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_RuleText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DiffRulesReply>(),
             options: options,
             onResponse: handleResponse
         )
@@ -2279,10 +2867,10 @@ extension Sluice_V1_Rules.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > Adds rules, all or none. The client streams batches of lines and closes; the reply comes when every worker follows
-    /// > the new rules. A rule with the table, priority and match of one that is there replaces its actions and cookie.
+    /// > the new rules. A rule with the table, priority and match of one that is there replaces it.
     /// > 
     /// > When a line is wrong the call fails with INVALID_ARGUMENT, no rule is changed, and the trailing metadata
-    /// > "sluice-rule-errors-bin" holds a RuleErrors message.
+    /// > "sluice-rule-errors-bin" holds a RuleErrors message. The same holds for every call that takes RuleText.
     ///
     /// - Parameters:
     ///   - metadata: Additional metadata to send, defaults to empty.
@@ -2296,16 +2884,121 @@ extension Sluice_V1_Rules.ClientProtocol {
     public func add<Result>(
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Sluice_V1_AddRulesRequest>) async throws -> Void,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Sluice_V1_RuleText>) async throws -> Void,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddRulesReply>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.StreamingClientRequest<Sluice_V1_AddRulesRequest>(
+        let request = GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>(
             metadata: metadata,
             producer: producer
         )
         return try await self.add(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Apply" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Carries out a bundle: additions, modifications and deletions of rules, groups and meters, in the order given, as one
+    /// > change. All or none, and no packet meets half of it. A line is one change, in the syntax of `ovs-ofctl bundle`:
+    /// > 
+    /// >     [flow] add|modify|modify_strict|delete|delete_strict RULE     a line without these words adds
+    /// >     group add|modify|delete GROUP                                 delete takes group_id=N or group_id=all
+    /// >     meter add|modify|delete METER                                 delete takes meter=N or meter=all
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func apply<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Sluice_V1_RuleText>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ApplyReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.apply(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Replace" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes the given rules the only ones, in one change; those that stay keep their counters.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func replace<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Sluice_V1_RuleText>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ReplaceRulesReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.replace(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Diff" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Says what Replace would change, and changes nothing. In the order of table, then priority (highest first).
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func diff<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Sluice_V1_RuleText>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_DiffRulesReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Sluice_V1_RuleText>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.diff(
             request: request,
             options: options,
             onResponse: handleResponse
@@ -2377,6 +3070,1999 @@ extension Sluice_V1_Rules.ClientProtocol {
     }
 }
 
+// MARK: - sluice.v1.Groups
+
+/// Namespace containing generated types for the "sluice.v1.Groups" service.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+public enum Sluice_V1_Groups: Sendable {
+    /// Service descriptor for the "sluice.v1.Groups" service.
+    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Groups")
+    /// Namespace for method metadata.
+    public enum Method: Sendable {
+        /// Namespace for "Add" metadata.
+        public enum Add: Sendable {
+            /// Request type for "Add".
+            public typealias Input = Sluice_V1_GroupText
+            /// Response type for "Add".
+            public typealias Output = Sluice_V1_ChangeGroupsReply
+            /// Descriptor for "Add".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Groups"),
+                method: "Add",
+                type: .unary
+            )
+        }
+        /// Namespace for "Modify" metadata.
+        public enum Modify: Sendable {
+            /// Request type for "Modify".
+            public typealias Input = Sluice_V1_GroupText
+            /// Response type for "Modify".
+            public typealias Output = Sluice_V1_ChangeGroupsReply
+            /// Descriptor for "Modify".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Groups"),
+                method: "Modify",
+                type: .unary
+            )
+        }
+        /// Namespace for "Delete" metadata.
+        public enum Delete: Sendable {
+            /// Request type for "Delete".
+            public typealias Input = Sluice_V1_DeleteGroupsRequest
+            /// Response type for "Delete".
+            public typealias Output = Sluice_V1_DeleteGroupsReply
+            /// Descriptor for "Delete".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Groups"),
+                method: "Delete",
+                type: .unary
+            )
+        }
+        /// Namespace for "List" metadata.
+        public enum List: Sendable {
+            /// Request type for "List".
+            public typealias Input = Sluice_V1_ListGroupsRequest
+            /// Response type for "List".
+            public typealias Output = Sluice_V1_ListGroupsReply
+            /// Descriptor for "List".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Groups"),
+                method: "List",
+                type: .serverStreaming
+            )
+        }
+        /// Descriptors for all methods in the "sluice.v1.Groups" service.
+        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+            Add.descriptor,
+            Modify.descriptor,
+            Delete.descriptor,
+            List.descriptor
+        ]
+    }
+}
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension GRPCCore.ServiceDescriptor {
+    /// Service descriptor for the "sluice.v1.Groups" service.
+    public static let sluice_v1_Groups = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Groups")
+}
+
+// MARK: sluice.v1.Groups (server)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups {
+    /// Streaming variant of the service protocol for the "sluice.v1.Groups" service.
+    ///
+    /// This protocol is the lowest-level of the service protocols generated for this service
+    /// giving you the most flexibility over the implementation of your service. This comes at
+    /// the cost of more verbose and less strict APIs. Each RPC requires you to implement it in
+    /// terms of a request stream and response stream. Where the RPC expects only a single
+    /// request or response message, you are responsible for ensuring your implementation
+    /// maintains this invariant.
+    ///
+    /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
+    /// or ``SimpleServiceProtocol`` instead.
+    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_GroupText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ChangeGroupsReply` messages.
+        func add(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_GroupText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeGroupsReply>
+
+        /// Handle the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+        /// > keep their bucket as long as the bucket is there.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_GroupText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ChangeGroupsReply` messages.
+        func modify(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_GroupText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeGroupsReply>
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes groups and the rules that send to them.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_DeleteGroupsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_DeleteGroupsReply` messages.
+        func delete(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_DeleteGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DeleteGroupsReply>
+
+        /// Handle the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_ListGroupsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ListGroupsReply` messages.
+        func list(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_ListGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListGroupsReply>
+    }
+
+    /// Service protocol for the "sluice.v1.Groups" service.
+    ///
+    /// This protocol is higher level than ``StreamingServiceProtocol`` but lower level than
+    /// the ``SimpleServiceProtocol``, it provides access to request and response metadata and
+    /// trailing response metadata. If you don't need these then consider using
+    /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
+    /// use ``StreamingServiceProtocol``.
+    public protocol ServiceProtocol: Sluice_V1_Groups.StreamingServiceProtocol {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ChangeGroupsReply` message.
+        func add(
+            request: GRPCCore.ServerRequest<Sluice_V1_GroupText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeGroupsReply>
+
+        /// Handle the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+        /// > keep their bucket as long as the bucket is there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ChangeGroupsReply` message.
+        func modify(
+            request: GRPCCore.ServerRequest<Sluice_V1_GroupText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeGroupsReply>
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes groups and the rules that send to them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_DeleteGroupsReply` message.
+        func delete(
+            request: GRPCCore.ServerRequest<Sluice_V1_DeleteGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DeleteGroupsReply>
+
+        /// Handle the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ListGroupsReply` messages.
+        func list(
+            request: GRPCCore.ServerRequest<Sluice_V1_ListGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListGroupsReply>
+    }
+
+    /// Simple service protocol for the "sluice.v1.Groups" service.
+    ///
+    /// This is the highest level protocol for the service. The API is the easiest to use but
+    /// doesn't provide access to request or response metadata. If you need access to these
+    /// then use ``ServiceProtocol`` instead.
+    public protocol SimpleServiceProtocol: Sluice_V1_Groups.ServiceProtocol {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_GroupText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ChangeGroupsReply` to respond with.
+        func add(
+            request: Sluice_V1_GroupText,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ChangeGroupsReply
+
+        /// Handle the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+        /// > keep their bucket as long as the bucket is there.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_GroupText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ChangeGroupsReply` to respond with.
+        func modify(
+            request: Sluice_V1_GroupText,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ChangeGroupsReply
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes groups and the rules that send to them.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_DeleteGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_DeleteGroupsReply` to respond with.
+        func delete(
+            request: Sluice_V1_DeleteGroupsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_DeleteGroupsReply
+
+        /// Handle the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_ListGroupsRequest` message.
+        ///   - response: A response stream of `Sluice_V1_ListGroupsReply` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func list(
+            request: Sluice_V1_ListGroupsRequest,
+            response: GRPCCore.RPCWriter<Sluice_V1_ListGroupsReply>,
+            context: GRPCCore.ServerContext
+        ) async throws
+    }
+}
+
+// Default implementation of 'registerMethods(with:)'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups.StreamingServiceProtocol {
+    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+        router.registerHandler(
+            forMethod: Sluice_V1_Groups.Method.Add.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GroupText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ChangeGroupsReply>(),
+            handler: { request, context in
+                try await self.add(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Groups.Method.Modify.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GroupText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ChangeGroupsReply>(),
+            handler: { request, context in
+                try await self.modify(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Groups.Method.Delete.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DeleteGroupsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DeleteGroupsReply>(),
+            handler: { request, context in
+                try await self.delete(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Groups.Method.List.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ListGroupsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ListGroupsReply>(),
+            handler: { request, context in
+                try await self.list(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+    }
+}
+
+// Default implementation of streaming methods from 'StreamingServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups.ServiceProtocol {
+    public func add(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_GroupText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeGroupsReply> {
+        let response = try await self.add(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func modify(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_GroupText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeGroupsReply> {
+        let response = try await self.modify(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func delete(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_DeleteGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DeleteGroupsReply> {
+        let response = try await self.delete(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func list(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_ListGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListGroupsReply> {
+        let response = try await self.list(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+}
+
+// Default implementation of methods from 'ServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups.SimpleServiceProtocol {
+    public func add(
+        request: GRPCCore.ServerRequest<Sluice_V1_GroupText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeGroupsReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ChangeGroupsReply>(
+            message: try await self.add(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func modify(
+        request: GRPCCore.ServerRequest<Sluice_V1_GroupText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeGroupsReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ChangeGroupsReply>(
+            message: try await self.modify(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func delete(
+        request: GRPCCore.ServerRequest<Sluice_V1_DeleteGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DeleteGroupsReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_DeleteGroupsReply>(
+            message: try await self.delete(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func list(
+        request: GRPCCore.ServerRequest<Sluice_V1_ListGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListGroupsReply> {
+        return GRPCCore.StreamingServerResponse<Sluice_V1_ListGroupsReply>(
+            metadata: [:],
+            producer: { writer in
+                try await self.list(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+}
+
+// MARK: sluice.v1.Groups (client)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups {
+    /// Generated client protocol for the "sluice.v1.Groups" service.
+    ///
+    /// You don't need to implement this protocol directly, use the generated
+    /// implementation, ``Client``.
+    public protocol ClientProtocol: Sendable {
+        /// Call the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+        ///   - serializer: A serializer for `Sluice_V1_GroupText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func add<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GroupText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GroupText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeGroupsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+        /// > keep their bucket as long as the bucket is there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+        ///   - serializer: A serializer for `Sluice_V1_GroupText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func modify<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GroupText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GroupText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeGroupsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes groups and the rules that send to them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteGroupsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DeleteGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DeleteGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func delete<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DeleteGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DeleteGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DeleteGroupsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteGroupsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListGroupsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ListGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ListGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func list<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ListGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ListGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListGroupsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListGroupsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+    }
+
+    /// Generated client for the "sluice.v1.Groups" service.
+    ///
+    /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
+    /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
+    /// means of communication with the remote peer.
+    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+        private let client: GRPCCore.GRPCClient<Transport>
+
+        /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
+        ///
+        /// - Parameters:
+        ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
+        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+            self.client = client
+        }
+
+        /// Call the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+        ///   - serializer: A serializer for `Sluice_V1_GroupText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func add<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GroupText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GroupText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeGroupsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Groups.Method.Add.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+        /// > keep their bucket as long as the bucket is there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+        ///   - serializer: A serializer for `Sluice_V1_GroupText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func modify<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GroupText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GroupText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeGroupsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Groups.Method.Modify.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes groups and the rules that send to them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteGroupsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DeleteGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DeleteGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func delete<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DeleteGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DeleteGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DeleteGroupsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteGroupsReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Groups.Method.Delete.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListGroupsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ListGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ListGroupsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func list<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ListGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ListGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListGroupsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListGroupsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Sluice_V1_Groups.Method.List.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+    }
+}
+
+// Helpers providing default arguments to 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups.ClientProtocol {
+    /// Call the "Add" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func add<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_GroupText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.add(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GroupText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ChangeGroupsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Modify" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+    /// > keep their bucket as long as the bucket is there.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_GroupText` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func modify<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_GroupText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.modify(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GroupText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ChangeGroupsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Delete" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Deletes groups and the rules that send to them.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_DeleteGroupsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func delete<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_DeleteGroupsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteGroupsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.delete(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DeleteGroupsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DeleteGroupsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "List" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > In the order of their numbers.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_ListGroupsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func list<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_ListGroupsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListGroupsReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.list(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ListGroupsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ListGroupsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// Helpers providing sugared APIs for 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Groups.ClientProtocol {
+    /// Call the "Add" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Adds groups, all or none. One that is there exactly so is counted, not refused.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func add<Result>(
+        _ message: Sluice_V1_GroupText,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_GroupText>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.add(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Modify" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes groups that are there, all or none; returns when no worker follows the old ones. Packets of a live connection
+    /// > keep their bucket as long as the bucket is there.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func modify<Result>(
+        _ message: Sluice_V1_GroupText,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeGroupsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_GroupText>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.modify(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Delete" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Deletes groups and the rules that send to them.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func delete<Result>(
+        _ message: Sluice_V1_DeleteGroupsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteGroupsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_DeleteGroupsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.delete(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "List" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > In the order of their numbers.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func list<Result>(
+        _ message: Sluice_V1_ListGroupsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListGroupsReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_ListGroupsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.list(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// MARK: - sluice.v1.Meters
+
+/// Namespace containing generated types for the "sluice.v1.Meters" service.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+public enum Sluice_V1_Meters: Sendable {
+    /// Service descriptor for the "sluice.v1.Meters" service.
+    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Meters")
+    /// Namespace for method metadata.
+    public enum Method: Sendable {
+        /// Namespace for "Add" metadata.
+        public enum Add: Sendable {
+            /// Request type for "Add".
+            public typealias Input = Sluice_V1_MeterText
+            /// Response type for "Add".
+            public typealias Output = Sluice_V1_ChangeMetersReply
+            /// Descriptor for "Add".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Meters"),
+                method: "Add",
+                type: .unary
+            )
+        }
+        /// Namespace for "Modify" metadata.
+        public enum Modify: Sendable {
+            /// Request type for "Modify".
+            public typealias Input = Sluice_V1_MeterText
+            /// Response type for "Modify".
+            public typealias Output = Sluice_V1_ChangeMetersReply
+            /// Descriptor for "Modify".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Meters"),
+                method: "Modify",
+                type: .unary
+            )
+        }
+        /// Namespace for "Delete" metadata.
+        public enum Delete: Sendable {
+            /// Request type for "Delete".
+            public typealias Input = Sluice_V1_DeleteMetersRequest
+            /// Response type for "Delete".
+            public typealias Output = Sluice_V1_DeleteMetersReply
+            /// Descriptor for "Delete".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Meters"),
+                method: "Delete",
+                type: .unary
+            )
+        }
+        /// Namespace for "List" metadata.
+        public enum List: Sendable {
+            /// Request type for "List".
+            public typealias Input = Sluice_V1_ListMetersRequest
+            /// Response type for "List".
+            public typealias Output = Sluice_V1_ListMetersReply
+            /// Descriptor for "List".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Meters"),
+                method: "List",
+                type: .serverStreaming
+            )
+        }
+        /// Descriptors for all methods in the "sluice.v1.Meters" service.
+        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+            Add.descriptor,
+            Modify.descriptor,
+            Delete.descriptor,
+            List.descriptor
+        ]
+    }
+}
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension GRPCCore.ServiceDescriptor {
+    /// Service descriptor for the "sluice.v1.Meters" service.
+    public static let sluice_v1_Meters = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Meters")
+}
+
+// MARK: sluice.v1.Meters (server)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters {
+    /// Streaming variant of the service protocol for the "sluice.v1.Meters" service.
+    ///
+    /// This protocol is the lowest-level of the service protocols generated for this service
+    /// giving you the most flexibility over the implementation of your service. This comes at
+    /// the cost of more verbose and less strict APIs. Each RPC requires you to implement it in
+    /// terms of a request stream and response stream. Where the RPC expects only a single
+    /// request or response message, you are responsible for ensuring your implementation
+    /// maintains this invariant.
+    ///
+    /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
+    /// or ``SimpleServiceProtocol`` instead.
+    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_MeterText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ChangeMetersReply` messages.
+        func add(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_MeterText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeMetersReply>
+
+        /// Handle the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes meters that are there, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_MeterText` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ChangeMetersReply` messages.
+        func modify(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_MeterText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeMetersReply>
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes meters and the rules that go through them.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_DeleteMetersRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_DeleteMetersReply` messages.
+        func delete(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_DeleteMetersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DeleteMetersReply>
+
+        /// Handle the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_ListMetersRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ListMetersReply` messages.
+        func list(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_ListMetersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListMetersReply>
+    }
+
+    /// Service protocol for the "sluice.v1.Meters" service.
+    ///
+    /// This protocol is higher level than ``StreamingServiceProtocol`` but lower level than
+    /// the ``SimpleServiceProtocol``, it provides access to request and response metadata and
+    /// trailing response metadata. If you don't need these then consider using
+    /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
+    /// use ``StreamingServiceProtocol``.
+    public protocol ServiceProtocol: Sluice_V1_Meters.StreamingServiceProtocol {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ChangeMetersReply` message.
+        func add(
+            request: GRPCCore.ServerRequest<Sluice_V1_MeterText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeMetersReply>
+
+        /// Handle the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes meters that are there, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ChangeMetersReply` message.
+        func modify(
+            request: GRPCCore.ServerRequest<Sluice_V1_MeterText>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeMetersReply>
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes meters and the rules that go through them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteMetersRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_DeleteMetersReply` message.
+        func delete(
+            request: GRPCCore.ServerRequest<Sluice_V1_DeleteMetersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DeleteMetersReply>
+
+        /// Handle the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListMetersRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ListMetersReply` messages.
+        func list(
+            request: GRPCCore.ServerRequest<Sluice_V1_ListMetersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListMetersReply>
+    }
+
+    /// Simple service protocol for the "sluice.v1.Meters" service.
+    ///
+    /// This is the highest level protocol for the service. The API is the easiest to use but
+    /// doesn't provide access to request or response metadata. If you need access to these
+    /// then use ``ServiceProtocol`` instead.
+    public protocol SimpleServiceProtocol: Sluice_V1_Meters.ServiceProtocol {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_MeterText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ChangeMetersReply` to respond with.
+        func add(
+            request: Sluice_V1_MeterText,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ChangeMetersReply
+
+        /// Handle the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes meters that are there, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_MeterText` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ChangeMetersReply` to respond with.
+        func modify(
+            request: Sluice_V1_MeterText,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ChangeMetersReply
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes meters and the rules that go through them.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_DeleteMetersRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_DeleteMetersReply` to respond with.
+        func delete(
+            request: Sluice_V1_DeleteMetersRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_DeleteMetersReply
+
+        /// Handle the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_ListMetersRequest` message.
+        ///   - response: A response stream of `Sluice_V1_ListMetersReply` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func list(
+            request: Sluice_V1_ListMetersRequest,
+            response: GRPCCore.RPCWriter<Sluice_V1_ListMetersReply>,
+            context: GRPCCore.ServerContext
+        ) async throws
+    }
+}
+
+// Default implementation of 'registerMethods(with:)'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters.StreamingServiceProtocol {
+    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+        router.registerHandler(
+            forMethod: Sluice_V1_Meters.Method.Add.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_MeterText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ChangeMetersReply>(),
+            handler: { request, context in
+                try await self.add(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Meters.Method.Modify.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_MeterText>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ChangeMetersReply>(),
+            handler: { request, context in
+                try await self.modify(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Meters.Method.Delete.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DeleteMetersRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DeleteMetersReply>(),
+            handler: { request, context in
+                try await self.delete(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Meters.Method.List.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ListMetersRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ListMetersReply>(),
+            handler: { request, context in
+                try await self.list(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+    }
+}
+
+// Default implementation of streaming methods from 'StreamingServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters.ServiceProtocol {
+    public func add(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_MeterText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeMetersReply> {
+        let response = try await self.add(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func modify(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_MeterText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ChangeMetersReply> {
+        let response = try await self.modify(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func delete(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_DeleteMetersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DeleteMetersReply> {
+        let response = try await self.delete(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func list(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_ListMetersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListMetersReply> {
+        let response = try await self.list(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+}
+
+// Default implementation of methods from 'ServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters.SimpleServiceProtocol {
+    public func add(
+        request: GRPCCore.ServerRequest<Sluice_V1_MeterText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeMetersReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ChangeMetersReply>(
+            message: try await self.add(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func modify(
+        request: GRPCCore.ServerRequest<Sluice_V1_MeterText>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ChangeMetersReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ChangeMetersReply>(
+            message: try await self.modify(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func delete(
+        request: GRPCCore.ServerRequest<Sluice_V1_DeleteMetersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DeleteMetersReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_DeleteMetersReply>(
+            message: try await self.delete(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func list(
+        request: GRPCCore.ServerRequest<Sluice_V1_ListMetersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListMetersReply> {
+        return GRPCCore.StreamingServerResponse<Sluice_V1_ListMetersReply>(
+            metadata: [:],
+            producer: { writer in
+                try await self.list(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+}
+
+// MARK: sluice.v1.Meters (client)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters {
+    /// Generated client protocol for the "sluice.v1.Meters" service.
+    ///
+    /// You don't need to implement this protocol directly, use the generated
+    /// implementation, ``Client``.
+    public protocol ClientProtocol: Sendable {
+        /// Call the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+        ///   - serializer: A serializer for `Sluice_V1_MeterText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func add<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_MeterText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_MeterText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeMetersReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes meters that are there, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+        ///   - serializer: A serializer for `Sluice_V1_MeterText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func modify<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_MeterText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_MeterText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeMetersReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes meters and the rules that go through them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteMetersRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DeleteMetersRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DeleteMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func delete<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DeleteMetersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DeleteMetersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DeleteMetersReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteMetersReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListMetersRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ListMetersRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ListMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func list<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ListMetersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ListMetersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListMetersReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListMetersReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+    }
+
+    /// Generated client for the "sluice.v1.Meters" service.
+    ///
+    /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
+    /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
+    /// means of communication with the remote peer.
+    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+        private let client: GRPCCore.GRPCClient<Transport>
+
+        /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
+        ///
+        /// - Parameters:
+        ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
+        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+            self.client = client
+        }
+
+        /// Call the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+        ///   - serializer: A serializer for `Sluice_V1_MeterText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func add<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_MeterText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_MeterText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeMetersReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Meters.Method.Add.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Modify" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes meters that are there, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+        ///   - serializer: A serializer for `Sluice_V1_MeterText` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ChangeMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func modify<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_MeterText>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_MeterText>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ChangeMetersReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Meters.Method.Modify.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes meters and the rules that go through them.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteMetersRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DeleteMetersRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DeleteMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func delete<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DeleteMetersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DeleteMetersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DeleteMetersReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteMetersReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Meters.Method.Delete.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "List" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > In the order of their numbers.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListMetersRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ListMetersRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ListMetersReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func list<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ListMetersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ListMetersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListMetersReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListMetersReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Sluice_V1_Meters.Method.List.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+    }
+}
+
+// Helpers providing default arguments to 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters.ClientProtocol {
+    /// Call the "Add" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func add<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_MeterText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.add(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_MeterText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ChangeMetersReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Modify" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes meters that are there, all or none.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_MeterText` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func modify<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_MeterText>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.modify(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_MeterText>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ChangeMetersReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Delete" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Deletes meters and the rules that go through them.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_DeleteMetersRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func delete<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_DeleteMetersRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteMetersReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.delete(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DeleteMetersRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DeleteMetersReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "List" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > In the order of their numbers.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_ListMetersRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func list<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_ListMetersRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListMetersReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.list(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ListMetersRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ListMetersReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// Helpers providing sugared APIs for 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Meters.ClientProtocol {
+    /// Call the "Add" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Adds meters, all or none. One that is there exactly so is counted, not refused.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func add<Result>(
+        _ message: Sluice_V1_MeterText,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_MeterText>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.add(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Modify" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes meters that are there, all or none.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func modify<Result>(
+        _ message: Sluice_V1_MeterText,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ChangeMetersReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_MeterText>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.modify(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Delete" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Deletes meters and the rules that go through them.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func delete<Result>(
+        _ message: Sluice_V1_DeleteMetersRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteMetersReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_DeleteMetersRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.delete(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "List" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > In the order of their numbers.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func list<Result>(
+        _ message: Sluice_V1_ListMetersRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListMetersReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_ListMetersRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.list(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
 // MARK: - sluice.v1.Flows
 
 /// Namespace containing generated types for the "sluice.v1.Flows" service.
@@ -2412,6 +5098,19 @@ public enum Sluice_V1_Flows: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Summary" metadata.
+        public enum Summary: Sendable {
+            /// Request type for "Summary".
+            public typealias Input = Sluice_V1_FlowSummaryRequest
+            /// Response type for "Summary".
+            public typealias Output = Sluice_V1_FlowSummaryReply
+            /// Descriptor for "Summary".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Flows"),
+                method: "Summary",
+                type: .unary
+            )
+        }
         /// Namespace for "Purge" metadata.
         public enum Purge: Sendable {
             /// Request type for "Purge".
@@ -2429,6 +5128,7 @@ public enum Sluice_V1_Flows: Sendable {
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             List.descriptor,
             Trace.descriptor,
+            Summary.descriptor,
             Purge.descriptor
         ]
     }
@@ -2491,6 +5191,24 @@ extension Sluice_V1_Flows {
             request: GRPCCore.StreamingServerRequest<Sluice_V1_TraceRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_TraceReply>
+
+        /// Handle the "Summary" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Counts the flows, and says what they cost.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_FlowSummaryRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_FlowSummaryReply` messages.
+        func summary(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_FlowSummaryRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_FlowSummaryReply>
 
         /// Handle the "Purge" method.
         ///
@@ -2555,6 +5273,24 @@ extension Sluice_V1_Flows {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Sluice_V1_TraceReply>
 
+        /// Handle the "Summary" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Counts the flows, and says what they cost.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_FlowSummaryRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_FlowSummaryReply` message.
+        func summary(
+            request: GRPCCore.ServerRequest<Sluice_V1_FlowSummaryRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_FlowSummaryReply>
+
         /// Handle the "Purge" method.
         ///
         /// > Source IDL Documentation:
@@ -2617,6 +5353,24 @@ extension Sluice_V1_Flows {
             context: GRPCCore.ServerContext
         ) async throws -> Sluice_V1_TraceReply
 
+        /// Handle the "Summary" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Counts the flows, and says what they cost.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_FlowSummaryRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_FlowSummaryReply` to respond with.
+        func summary(
+            request: Sluice_V1_FlowSummaryRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_FlowSummaryReply
+
         /// Handle the "Purge" method.
         ///
         /// > Source IDL Documentation:
@@ -2664,6 +5418,17 @@ extension Sluice_V1_Flows.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Sluice_V1_Flows.Method.Summary.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_FlowSummaryRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_FlowSummaryReply>(),
+            handler: { request, context in
+                try await self.summary(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Sluice_V1_Flows.Method.Purge.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_PurgeFlowsRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_PurgeFlowsReply>(),
@@ -2696,6 +5461,17 @@ extension Sluice_V1_Flows.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_TraceReply> {
         let response = try await self.trace(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func summary(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_FlowSummaryRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_FlowSummaryReply> {
+        let response = try await self.summary(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -2740,6 +5516,19 @@ extension Sluice_V1_Flows.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Sluice_V1_TraceReply> {
         return GRPCCore.ServerResponse<Sluice_V1_TraceReply>(
             message: try await self.trace(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func summary(
+        request: GRPCCore.ServerRequest<Sluice_V1_FlowSummaryRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_FlowSummaryReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_FlowSummaryReply>(
+            message: try await self.summary(
                 request: request.message,
                 context: context
             ),
@@ -2814,6 +5603,29 @@ extension Sluice_V1_Flows {
             deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_TraceReply>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_TraceReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Summary" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Counts the flows, and says what they cost.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_FlowSummaryRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_FlowSummaryRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_FlowSummaryReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func summary<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_FlowSummaryRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_FlowSummaryRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_FlowSummaryReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_FlowSummaryReply>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Purge" method.
@@ -2922,6 +5734,40 @@ extension Sluice_V1_Flows {
             )
         }
 
+        /// Call the "Summary" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Counts the flows, and says what they cost.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_FlowSummaryRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_FlowSummaryRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_FlowSummaryReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func summary<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_FlowSummaryRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_FlowSummaryRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_FlowSummaryReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_FlowSummaryReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Flows.Method.Summary.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "Purge" method.
         ///
         /// > Source IDL Documentation:
@@ -3012,6 +5858,35 @@ extension Sluice_V1_Flows.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_TraceRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_TraceReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Summary" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Counts the flows, and says what they cost.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_FlowSummaryRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func summary<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_FlowSummaryRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_FlowSummaryReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.summary(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_FlowSummaryRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_FlowSummaryReply>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3108,6 +5983,39 @@ extension Sluice_V1_Flows.ClientProtocol {
             metadata: metadata
         )
         return try await self.trace(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Summary" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Counts the flows, and says what they cost.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func summary<Result>(
+        _ message: Sluice_V1_FlowSummaryRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_FlowSummaryReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_FlowSummaryRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.summary(
             request: request,
             options: options,
             onResponse: handleResponse

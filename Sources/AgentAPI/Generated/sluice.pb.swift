@@ -27,7 +27,8 @@
 //   - A change is acknowledged only when no worker can still act on what it made stale.
 //   - Units are in the names. Counters are since the thing was added, never reset while it lives, and 64 bits wide.
 //   - Ports are named by their name or their OpenFlow port number wherever a request takes a `port` string.
-//   - MAC addresses are "00:11:22:33:44:55", rules and matches are text in the syntax of ovs-ofctl.
+//   - MAC addresses are "00:11:22:33:44:55"; rules, matches, groups and meters are text in the syntax of ovs-ofctl with
+//     OpenFlow 1.3 (`-O OpenFlow13`).
 //   - Lists stream batches, never one message per item: a hundred thousand rules cost hundreds of messages.
 
 #if canImport(FoundationEssentials)
@@ -608,6 +609,16 @@ public nonisolated struct Sluice_V1_GetStatusReply: @unchecked Sendable {
     set {_uniqueStorage()._components = newValue}
   }
 
+  public var groups: UInt64 {
+    get {_storage._groups}
+    set {_uniqueStorage()._groups = newValue}
+  }
+
+  public var meters: UInt64 {
+    get {_storage._meters}
+    set {_uniqueStorage()._meters = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -995,14 +1006,124 @@ public nonisolated struct Sluice_V1_GetPortReply: Sendable {
   fileprivate var _port: Sluice_V1_Port? = nil
 }
 
-public nonisolated struct Sluice_V1_AddRulesRequest: Sendable {
+/// Lines of text, each a rule in the syntax of `ovs-ofctl add-flow` or whatever else the call takes. Empty lines and lines
+/// that begin with '#' are skipped but counted, so that line numbers are those of the file that the client reads.
+public nonisolated struct Sluice_V1_RuleText: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// One rule a line, in the syntax of `ovs-ofctl add-flow`. Empty lines and lines that begin with '#' are skipped but
-  /// counted, so that line numbers are those of the file that the client reads.
   public var lines: [String] = []
+
+  /// Further lines as they are in a file: UTF-8, each ended by a line feed or by the end of the message. It costs less than
+  /// `lines` for rules by the hundred thousand.
+  public var text: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ApplyReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var rules: Sluice_V1_RuleCounts {
+    get {_rules ?? Sluice_V1_RuleCounts()}
+    set {_rules = newValue}
+  }
+  /// Returns true if `rules` has been explicitly set.
+  public var hasRules: Bool {self._rules != nil}
+  /// Clears the value of `rules`. Subsequent reads from it will return its default value.
+  public mutating func clearRules() {self._rules = nil}
+
+  public var groups: Sluice_V1_RuleCounts {
+    get {_groups ?? Sluice_V1_RuleCounts()}
+    set {_groups = newValue}
+  }
+  /// Returns true if `groups` has been explicitly set.
+  public var hasGroups: Bool {self._groups != nil}
+  /// Clears the value of `groups`. Subsequent reads from it will return its default value.
+  public mutating func clearGroups() {self._groups = nil}
+
+  public var meters: Sluice_V1_RuleCounts {
+    get {_meters ?? Sluice_V1_RuleCounts()}
+    set {_meters = newValue}
+  }
+  /// Returns true if `meters` has been explicitly set.
+  public var hasMeters: Bool {self._meters != nil}
+  /// Clears the value of `meters`. Subsequent reads from it will return its default value.
+  public mutating func clearMeters() {self._meters = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _rules: Sluice_V1_RuleCounts? = nil
+  fileprivate var _groups: Sluice_V1_RuleCounts? = nil
+  fileprivate var _meters: Sluice_V1_RuleCounts? = nil
+}
+
+public nonisolated struct Sluice_V1_RuleCounts: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var added: UInt64 = 0
+
+  /// Those that an addition replaced included.
+  public var modified: UInt64 = 0
+
+  public var deleted: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ReplaceRulesReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var added: UInt64 = 0
+
+  /// Rules with other actions, cookie, timeouts or flags than before.
+  public var modified: UInt64 = 0
+
+  public var deleted: UInt64 = 0
+
+  public var unchanged: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DiffRulesReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var differences: [Sluice_V1_RuleDifference] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// What Replace would do about one table, priority and match.
+public nonisolated struct Sluice_V1_RuleDifference: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The rule as it is, on one canonical line; empty when it would be added.
+  public var present: String = String()
+
+  /// The rule as it would be; empty when it would be deleted.
+  public var wanted: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1068,8 +1189,8 @@ public nonisolated struct Sluice_V1_RuleSelector: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// A match without actions, such as "ip,nw_dst=10.0.0.0/8"; may hold table=N and, when strict, priority=N. Empty selects
-  /// every rule.
+  /// A match without actions, such as "ip,nw_dst=10.0.0.0/8"; may hold table=N, out_port=PORT, out_group=N and, when strict,
+  /// priority=N. Empty selects every rule of every table.
   public var match: String = String()
 
   /// Only the rule with exactly this match and priority; otherwise every rule whose match is at least as specific.
@@ -1180,6 +1301,338 @@ public nonisolated struct Sluice_V1_Rule: Sendable {
   /// The whole rule on one canonical line, as `ovs-ofctl dump-flows` prints it (without counters), fit to be added again.
   public var text: String = String()
 
+  /// 0 for never.
+  public var idleTimeoutSeconds: UInt32 = 0
+
+  public var hardTimeoutSeconds: UInt32 = 0
+
+  /// "send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts".
+  public var flags: [String] = []
+
+  /// Since a packet last met it; absent when none did.
+  public var idleSeconds: UInt64 {
+    get {_idleSeconds ?? 0}
+    set {_idleSeconds = newValue}
+  }
+  /// Returns true if `idleSeconds` has been explicitly set.
+  public var hasIdleSeconds: Bool {self._idleSeconds != nil}
+  /// Clears the value of `idleSeconds`. Subsequent reads from it will return its default value.
+  public mutating func clearIdleSeconds() {self._idleSeconds = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _matched: Sluice_V1_Traffic? = nil
+  fileprivate var _idleSeconds: UInt64? = nil
+}
+
+public nonisolated struct Sluice_V1_GroupText: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Each a group in the syntax of `ovs-ofctl add-group`, such as "group_id=1,type=select,bucket=output:2,bucket=output:3".
+  public var lines: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ChangeGroupsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var changed: UInt64 = 0
+
+  /// Were there before, exactly so.
+  public var unchanged: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DeleteGroupsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty with `all` only.
+  public var ids: [UInt32] = []
+
+  public var all: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DeleteGroupsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var deleted: UInt64 = 0
+
+  /// Rules that went with them.
+  public var deletedRules: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ListGroupsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty means all.
+  public var ids: [UInt32] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ListGroupsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var groups: [Sluice_V1_Group] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_Group: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  /// "all", "select", "indirect" or "fast_failover".
+  public var type: String = String()
+
+  /// The whole group on one canonical line, fit to be added again.
+  public var text: String = String()
+
+  public var matched: Sluice_V1_Traffic {
+    get {_matched ?? Sluice_V1_Traffic()}
+    set {_matched = newValue}
+  }
+  /// Returns true if `matched` has been explicitly set.
+  public var hasMatched: Bool {self._matched != nil}
+  /// Clears the value of `matched`. Subsequent reads from it will return its default value.
+  public mutating func clearMatched() {self._matched = nil}
+
+  public var buckets: [Sluice_V1_GroupBucket] = []
+
+  public var durationSeconds: UInt64 = 0
+
+  /// Rules and other groups that send to it.
+  public var references: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _matched: Sluice_V1_Traffic? = nil
+}
+
+public nonisolated struct Sluice_V1_GroupBucket: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  public var weight: UInt32 = 0
+
+  public var actions: String = String()
+
+  /// What it watches is up, or it watches nothing.
+  public var live: Bool = false
+
+  public var matched: Sluice_V1_Traffic {
+    get {_matched ?? Sluice_V1_Traffic()}
+    set {_matched = newValue}
+  }
+  /// Returns true if `matched` has been explicitly set.
+  public var hasMatched: Bool {self._matched != nil}
+  /// Clears the value of `matched`. Subsequent reads from it will return its default value.
+  public mutating func clearMatched() {self._matched = nil}
+
+  /// The port or group whose state it follows, by number; absent when it follows none.
+  public var watchPort: UInt32 {
+    get {_watchPort ?? 0}
+    set {_watchPort = newValue}
+  }
+  /// Returns true if `watchPort` has been explicitly set.
+  public var hasWatchPort: Bool {self._watchPort != nil}
+  /// Clears the value of `watchPort`. Subsequent reads from it will return its default value.
+  public mutating func clearWatchPort() {self._watchPort = nil}
+
+  public var watchGroup: UInt32 {
+    get {_watchGroup ?? 0}
+    set {_watchGroup = newValue}
+  }
+  /// Returns true if `watchGroup` has been explicitly set.
+  public var hasWatchGroup: Bool {self._watchGroup != nil}
+  /// Clears the value of `watchGroup`. Subsequent reads from it will return its default value.
+  public mutating func clearWatchGroup() {self._watchGroup = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _matched: Sluice_V1_Traffic? = nil
+  fileprivate var _watchPort: UInt32? = nil
+  fileprivate var _watchGroup: UInt32? = nil
+}
+
+public nonisolated struct Sluice_V1_MeterText: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Each a meter in the syntax of `ovs-ofctl add-meter`, such as "meter=1 kbps burst bands=type=drop rate=1000 burst_size=100".
+  public var lines: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ChangeMetersReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var changed: UInt64 = 0
+
+  public var unchanged: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DeleteMetersRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var ids: [UInt32] = []
+
+  public var all: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DeleteMetersReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var deleted: UInt64 = 0
+
+  public var deletedRules: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ListMetersRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var ids: [UInt32] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ListMetersReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var meters: [Sluice_V1_Meter] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_Meter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  /// The whole meter on one canonical line, fit to be added again.
+  public var text: String = String()
+
+  /// All that came to the meter, whatever became of it.
+  public var matched: Sluice_V1_Traffic {
+    get {_matched ?? Sluice_V1_Traffic()}
+    set {_matched = newValue}
+  }
+  /// Returns true if `matched` has been explicitly set.
+  public var hasMatched: Bool {self._matched != nil}
+  /// Clears the value of `matched`. Subsequent reads from it will return its default value.
+  public mutating func clearMatched() {self._matched = nil}
+
+  public var bands: [Sluice_V1_MeterBand] = []
+
+  public var durationSeconds: UInt64 = 0
+
+  /// Rules that go through it.
+  public var references: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _matched: Sluice_V1_Traffic? = nil
+}
+
+public nonisolated struct Sluice_V1_MeterBand: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// "drop" or "dscp_remark".
+  public var type: String = String()
+
+  /// In kilobits or packets a second, as the meter says.
+  public var rate: UInt32 = 0
+
+  public var burstSize: UInt32 = 0
+
+  /// What was over the rate.
+  public var matched: Sluice_V1_Traffic {
+    get {_matched ?? Sluice_V1_Traffic()}
+    set {_matched = newValue}
+  }
+  /// Returns true if `matched` has been explicitly set.
+  public var hasMatched: Bool {self._matched != nil}
+  /// Clears the value of `matched`. Subsequent reads from it will return its default value.
+  public mutating func clearMatched() {self._matched = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1201,9 +1654,26 @@ public nonisolated struct Sluice_V1_ListFlowsRequest: Sendable {
   /// At most so many flows; 0 means all.
   public var limit: UInt64 = 0
 
+  /// Only flows that met a rule of this table.
+  public var table: UInt32 {
+    get {_table ?? 0}
+    set {_table = newValue}
+  }
+  /// Returns true if `table` has been explicitly set.
+  public var hasTable: Bool {self._table != nil}
+  /// Clears the value of `table`. Subsequent reads from it will return its default value.
+  public mutating func clearTable() {self._table = nil}
+
+  /// Only flows that met a rule whose cookie equals this one in the bits of cookie_mask; a mask of 0 means any cookie.
+  public var cookie: UInt64 = 0
+
+  public var cookieMask: UInt64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _table: UInt32? = nil
 }
 
 public nonisolated struct Sluice_V1_ListFlowsReply: Sendable {
@@ -1248,18 +1718,135 @@ public nonisolated struct Sluice_V1_Flow: Sendable {
 
   public var tier: Sluice_V1_Tier = .unspecified
 
-  /// The rule that decided; rule_found is false when no rule matched.
+  /// The last rule that was met; rule_found is false when none was.
   public var ruleFound: Bool = false
 
   public var rulePriority: UInt32 = 0
 
   public var ruleCookie: UInt64 = 0
 
+  /// Every rule that was met, table by table.
+  public var rules: [Sluice_V1_FlowRule] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _matched: Sluice_V1_Traffic? = nil
+}
+
+public nonisolated struct Sluice_V1_FlowRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var table: UInt32 = 0
+
+  public var priority: UInt32 = 0
+
+  public var cookie: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_FlowSummaryRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_FlowSummaryReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of all workers; a flow that several workers hold counts as often.
+  public var flows: UInt64 = 0
+
+  /// How many the workers hold at most, together.
+  public var limit: UInt64 = 0
+
+  /// Different masks, summed over the workers: what a packet that no exact entry knows is compared with.
+  public var masks: UInt64 = 0
+
+  /// By the tier that executes them: "user", ...
+  public var byTier: [Sluice_V1_NamedCount] = []
+
+  /// Flows that met a rule of the table.
+  public var byTable: [Sluice_V1_TableFlows] = []
+
+  /// Flows by the port that their packets come in on; flows that do not look at it count under the empty name.
+  public var byPort: [Sluice_V1_NamedCount] = []
+
+  /// Rules by table, also of tables that no flow goes through.
+  public var rulesByTable: [Sluice_V1_TableRules] = []
+
+  /// Memory of the flow tables and caches, and what a flow takes of it at present.
+  public var memoryBytes: UInt64 = 0
+
+  /// The seconds without a packet after which a flow is forgotten, as the governor has it at present.
+  public var idleSeconds: Double = 0
+
+  public var masksInUse: [Sluice_V1_MaskFlows] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_TableFlows: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var table: UInt32 = 0
+
+  public var flows: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_TableRules: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var table: UInt32 = 0
+
+  public var rules: UInt64 = 0
+
+  /// Different masks among them.
+  public var masks: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// One mask of a worker's classifier.
+public nonisolated struct Sluice_V1_MaskFlows: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var worker: UInt32 = 0
+
+  /// The fields it compares, such as "in_port,dl_type=0xffff,nw_dst=255.255.255.0".
+  public var fields: String = String()
+
+  public var flows: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Sluice_V1_TraceRequest: Sendable {
@@ -1340,6 +1927,7 @@ public nonisolated struct Sluice_V1_TraceStep: Sendable {
   /// The matched rule on one line; empty when no rule of the table matched.
   public var rule: String = String()
 
+  /// The rule's actions and instructions.
   public var actions: String = String()
 
   /// What the step did beyond the rule's words, such as "normal: learned 00:.. on port eth1".
@@ -1744,65 +2332,74 @@ public nonisolated struct Sluice_V1_WatchRequest: Sendable {
   public init() {}
 }
 
-public nonisolated struct Sluice_V1_Event: Sendable {
+public nonisolated struct Sluice_V1_Event: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Nanoseconds since 1970-01-01 UTC.
-  public var unixNanoseconds: UInt64 = 0
+  public var unixNanoseconds: UInt64 {
+    get {_storage._unixNanoseconds}
+    set {_uniqueStorage()._unixNanoseconds = newValue}
+  }
 
   /// Events that this client lost because it was slow, since the stream began.
-  public var lost: UInt64 = 0
+  public var lost: UInt64 {
+    get {_storage._lost}
+    set {_uniqueStorage()._lost = newValue}
+  }
 
-  public var event: Sluice_V1_Event.OneOf_Event? = nil
+  public var event: OneOf_Event? {
+    get {return _storage._event}
+    set {_uniqueStorage()._event = newValue}
+  }
 
   public var drop: Sluice_V1_DropEvent {
     get {
-      if case .drop(let v)? = event {return v}
+      if case .drop(let v)? = _storage._event {return v}
       return Sluice_V1_DropEvent()
     }
-    set {event = .drop(newValue)}
+    set {_uniqueStorage()._event = .drop(newValue)}
   }
 
   public var flowAdded: Sluice_V1_Flow {
     get {
-      if case .flowAdded(let v)? = event {return v}
+      if case .flowAdded(let v)? = _storage._event {return v}
       return Sluice_V1_Flow()
     }
-    set {event = .flowAdded(newValue)}
+    set {_uniqueStorage()._event = .flowAdded(newValue)}
   }
 
   public var flowRemoved: Sluice_V1_FlowRemovedEvent {
     get {
-      if case .flowRemoved(let v)? = event {return v}
+      if case .flowRemoved(let v)? = _storage._event {return v}
       return Sluice_V1_FlowRemovedEvent()
     }
-    set {event = .flowRemoved(newValue)}
+    set {_uniqueStorage()._event = .flowRemoved(newValue)}
   }
 
   public var port: Sluice_V1_PortEvent {
     get {
-      if case .port(let v)? = event {return v}
+      if case .port(let v)? = _storage._event {return v}
       return Sluice_V1_PortEvent()
     }
-    set {event = .port(newValue)}
+    set {_uniqueStorage()._event = .port(newValue)}
   }
 
   public var packetIn: Sluice_V1_PacketInEvent {
     get {
-      if case .packetIn(let v)? = event {return v}
+      if case .packetIn(let v)? = _storage._event {return v}
       return Sluice_V1_PacketInEvent()
     }
-    set {event = .packetIn(newValue)}
+    set {_uniqueStorage()._event = .packetIn(newValue)}
   }
 
   public var rule: Sluice_V1_RuleEvent {
     get {
-      if case .rule(let v)? = event {return v}
+      if case .rule(let v)? = _storage._event {return v}
       return Sluice_V1_RuleEvent()
     }
-    set {event = .rule(newValue)}
+    set {_uniqueStorage()._event = .rule(newValue)}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1818,6 +2415,8 @@ public nonisolated struct Sluice_V1_Event: Sendable {
   }
 
   public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Reported at most once a second for each port and reason.
@@ -1927,6 +2526,9 @@ public nonisolated struct Sluice_V1_RuleEvent: Sendable {
   public var hasRule: Bool {self._rule != nil}
   /// Clears the value of `rule`. Subsequent reads from it will return its default value.
   public mutating func clearRule() {self._rule = nil}
+
+  /// Why it was deleted: "idle", "hard", "delete", "group", "meter"; empty for other changes.
+  public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2066,7 +2668,7 @@ nonisolated extension Sluice_V1_GetStatusRequest: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}git_commit\0\u{1}pid\0\u{3}uptime_seconds\0\u{3}config_file\0\u{1}socket\0\u{1}store\0\u{1}workers\0\u{3}ports_by_state\0\u{1}rules\0\u{1}flows\0\u{3}deny_prefixes\0\u{1}received\0\u{1}transmitted\0\u{3}dropped_packets\0\u{1}drops\0\u{3}rss_bytes\0\u{1}components\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}git_commit\0\u{1}pid\0\u{3}uptime_seconds\0\u{3}config_file\0\u{1}socket\0\u{1}store\0\u{1}workers\0\u{3}ports_by_state\0\u{1}rules\0\u{1}flows\0\u{3}deny_prefixes\0\u{1}received\0\u{1}transmitted\0\u{3}dropped_packets\0\u{1}drops\0\u{3}rss_bytes\0\u{1}components\0\u{1}groups\0\u{1}meters\0")
 
   fileprivate class _StorageClass {
     var _version: String = String()
@@ -2087,6 +2689,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
     var _drops: [Sluice_V1_NamedCount] = []
     var _rssBytes: UInt64 = 0
     var _components: [Sluice_V1_Component] = []
+    var _groups: UInt64 = 0
+    var _meters: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2115,6 +2719,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
       _drops = source._drops
       _rssBytes = source._rssBytes
       _components = source._components
+      _groups = source._groups
+      _meters = source._meters
     }
   }
 
@@ -2151,6 +2757,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
         case 16: try { try decoder.decodeRepeatedMessageField(value: &_storage._drops) }()
         case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._rssBytes) }()
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._components) }()
+        case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._groups) }()
+        case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._meters) }()
         default: break
         }
       }
@@ -2217,6 +2825,12 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
       if !_storage._components.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._components, fieldNumber: 18)
       }
+      if _storage._groups != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._groups, fieldNumber: 19)
+      }
+      if _storage._meters != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._meters, fieldNumber: 20)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2244,6 +2858,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
         if _storage._drops != rhs_storage._drops {return false}
         if _storage._rssBytes != rhs_storage._rssBytes {return false}
         if _storage._components != rhs_storage._components {return false}
+        if _storage._groups != rhs_storage._groups {return false}
+        if _storage._meters != rhs_storage._meters {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2964,9 +3580,9 @@ nonisolated extension Sluice_V1_GetPortReply: SwiftProtobuf.Message, SwiftProtob
   }
 }
 
-nonisolated extension Sluice_V1_AddRulesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".AddRulesRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lines\0")
+nonisolated extension Sluice_V1_RuleText: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RuleText"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lines\0\u{1}text\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2975,6 +3591,7 @@ nonisolated extension Sluice_V1_AddRulesRequest: SwiftProtobuf.Message, SwiftPro
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedStringField(value: &self.lines) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.text) }()
       default: break
       }
     }
@@ -2984,11 +3601,209 @@ nonisolated extension Sluice_V1_AddRulesRequest: SwiftProtobuf.Message, SwiftPro
     if !self.lines.isEmpty {
       try visitor.visitRepeatedStringField(value: self.lines, fieldNumber: 1)
     }
+    if !self.text.isEmpty {
+      try visitor.visitSingularBytesField(value: self.text, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Sluice_V1_AddRulesRequest, rhs: Sluice_V1_AddRulesRequest) -> Bool {
+  public static func ==(lhs: Sluice_V1_RuleText, rhs: Sluice_V1_RuleText) -> Bool {
     if lhs.lines != rhs.lines {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ApplyReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ApplyReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rules\0\u{1}groups\0\u{1}meters\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._rules) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._groups) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._meters) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._rules {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._groups {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._meters {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ApplyReply, rhs: Sluice_V1_ApplyReply) -> Bool {
+    if lhs._rules != rhs._rules {return false}
+    if lhs._groups != rhs._groups {return false}
+    if lhs._meters != rhs._meters {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_RuleCounts: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RuleCounts"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}added\0\u{1}modified\0\u{1}deleted\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.added) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.modified) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.deleted) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.added != 0 {
+      try visitor.visitSingularUInt64Field(value: self.added, fieldNumber: 1)
+    }
+    if self.modified != 0 {
+      try visitor.visitSingularUInt64Field(value: self.modified, fieldNumber: 2)
+    }
+    if self.deleted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deleted, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_RuleCounts, rhs: Sluice_V1_RuleCounts) -> Bool {
+    if lhs.added != rhs.added {return false}
+    if lhs.modified != rhs.modified {return false}
+    if lhs.deleted != rhs.deleted {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ReplaceRulesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ReplaceRulesReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}added\0\u{1}modified\0\u{1}deleted\0\u{1}unchanged\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.added) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.modified) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.deleted) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unchanged) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.added != 0 {
+      try visitor.visitSingularUInt64Field(value: self.added, fieldNumber: 1)
+    }
+    if self.modified != 0 {
+      try visitor.visitSingularUInt64Field(value: self.modified, fieldNumber: 2)
+    }
+    if self.deleted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deleted, fieldNumber: 3)
+    }
+    if self.unchanged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unchanged, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ReplaceRulesReply, rhs: Sluice_V1_ReplaceRulesReply) -> Bool {
+    if lhs.added != rhs.added {return false}
+    if lhs.modified != rhs.modified {return false}
+    if lhs.deleted != rhs.deleted {return false}
+    if lhs.unchanged != rhs.unchanged {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DiffRulesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DiffRulesReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}differences\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.differences) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.differences.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.differences, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DiffRulesReply, rhs: Sluice_V1_DiffRulesReply) -> Bool {
+    if lhs.differences != rhs.differences {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_RuleDifference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RuleDifference"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}present\0\u{1}wanted\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.present) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.wanted) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.present.isEmpty {
+      try visitor.visitSingularStringField(value: self.present, fieldNumber: 1)
+    }
+    if !self.wanted.isEmpty {
+      try visitor.visitSingularStringField(value: self.wanted, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_RuleDifference, rhs: Sluice_V1_RuleDifference) -> Bool {
+    if lhs.present != rhs.present {return false}
+    if lhs.wanted != rhs.wanted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3284,7 +4099,7 @@ nonisolated extension Sluice_V1_ListRulesReply: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Sluice_V1_Rule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Rule"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}priority\0\u{1}cookie\0\u{1}match\0\u{1}actions\0\u{1}matched\0\u{3}duration_seconds\0\u{1}text\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}priority\0\u{1}cookie\0\u{1}match\0\u{1}actions\0\u{1}matched\0\u{3}duration_seconds\0\u{1}text\0\u{3}idle_timeout_seconds\0\u{3}hard_timeout_seconds\0\u{1}flags\0\u{3}idle_seconds\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3300,6 +4115,10 @@ nonisolated extension Sluice_V1_Rule: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 6: try { try decoder.decodeSingularMessageField(value: &self._matched) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.durationSeconds) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.idleTimeoutSeconds) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.hardTimeoutSeconds) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.flags) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self._idleSeconds) }()
       default: break
       }
     }
@@ -3334,6 +4153,18 @@ nonisolated extension Sluice_V1_Rule: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.text.isEmpty {
       try visitor.visitSingularStringField(value: self.text, fieldNumber: 8)
     }
+    if self.idleTimeoutSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.idleTimeoutSeconds, fieldNumber: 9)
+    }
+    if self.hardTimeoutSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hardTimeoutSeconds, fieldNumber: 10)
+    }
+    if !self.flags.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.flags, fieldNumber: 11)
+    }
+    try { if let v = self._idleSeconds {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 12)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3346,6 +4177,636 @@ nonisolated extension Sluice_V1_Rule: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs._matched != rhs._matched {return false}
     if lhs.durationSeconds != rhs.durationSeconds {return false}
     if lhs.text != rhs.text {return false}
+    if lhs.idleTimeoutSeconds != rhs.idleTimeoutSeconds {return false}
+    if lhs.hardTimeoutSeconds != rhs.hardTimeoutSeconds {return false}
+    if lhs.flags != rhs.flags {return false}
+    if lhs._idleSeconds != rhs._idleSeconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_GroupText: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GroupText"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lines\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.lines) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.lines.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.lines, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_GroupText, rhs: Sluice_V1_GroupText) -> Bool {
+    if lhs.lines != rhs.lines {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ChangeGroupsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ChangeGroupsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}changed\0\u{1}unchanged\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.changed) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.unchanged) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.changed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.changed, fieldNumber: 1)
+    }
+    if self.unchanged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unchanged, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ChangeGroupsReply, rhs: Sluice_V1_ChangeGroupsReply) -> Bool {
+    if lhs.changed != rhs.changed {return false}
+    if lhs.unchanged != rhs.unchanged {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DeleteGroupsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteGroupsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ids\0\u{1}all\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.ids) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.all) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.ids.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ids, fieldNumber: 1)
+    }
+    if self.all != false {
+      try visitor.visitSingularBoolField(value: self.all, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DeleteGroupsRequest, rhs: Sluice_V1_DeleteGroupsRequest) -> Bool {
+    if lhs.ids != rhs.ids {return false}
+    if lhs.all != rhs.all {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DeleteGroupsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteGroupsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deleted\0\u{3}deleted_rules\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.deleted) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.deletedRules) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.deleted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deleted, fieldNumber: 1)
+    }
+    if self.deletedRules != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deletedRules, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DeleteGroupsReply, rhs: Sluice_V1_DeleteGroupsReply) -> Bool {
+    if lhs.deleted != rhs.deleted {return false}
+    if lhs.deletedRules != rhs.deletedRules {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ListGroupsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListGroupsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ids\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.ids) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.ids.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ids, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ListGroupsRequest, rhs: Sluice_V1_ListGroupsRequest) -> Bool {
+    if lhs.ids != rhs.ids {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ListGroupsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListGroupsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}groups\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.groups) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.groups.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.groups, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ListGroupsReply, rhs: Sluice_V1_ListGroupsReply) -> Bool {
+    if lhs.groups != rhs.groups {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_Group: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Group"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}type\0\u{1}text\0\u{1}matched\0\u{1}buckets\0\u{3}duration_seconds\0\u{1}references\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._matched) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.buckets) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.durationSeconds) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.references) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.type.isEmpty {
+      try visitor.visitSingularStringField(value: self.type, fieldNumber: 2)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 3)
+    }
+    try { if let v = self._matched {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if !self.buckets.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.buckets, fieldNumber: 5)
+    }
+    if self.durationSeconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.durationSeconds, fieldNumber: 6)
+    }
+    if self.references != 0 {
+      try visitor.visitSingularUInt32Field(value: self.references, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_Group, rhs: Sluice_V1_Group) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.type != rhs.type {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs._matched != rhs._matched {return false}
+    if lhs.buckets != rhs.buckets {return false}
+    if lhs.durationSeconds != rhs.durationSeconds {return false}
+    if lhs.references != rhs.references {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_GroupBucket: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GroupBucket"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}weight\0\u{1}actions\0\u{1}live\0\u{1}matched\0\u{3}watch_port\0\u{3}watch_group\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.actions) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.live) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._matched) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._watchPort) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self._watchGroup) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if self.weight != 0 {
+      try visitor.visitSingularUInt32Field(value: self.weight, fieldNumber: 2)
+    }
+    if !self.actions.isEmpty {
+      try visitor.visitSingularStringField(value: self.actions, fieldNumber: 3)
+    }
+    if self.live != false {
+      try visitor.visitSingularBoolField(value: self.live, fieldNumber: 4)
+    }
+    try { if let v = self._matched {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._watchPort {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._watchGroup {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_GroupBucket, rhs: Sluice_V1_GroupBucket) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.weight != rhs.weight {return false}
+    if lhs.actions != rhs.actions {return false}
+    if lhs.live != rhs.live {return false}
+    if lhs._matched != rhs._matched {return false}
+    if lhs._watchPort != rhs._watchPort {return false}
+    if lhs._watchGroup != rhs._watchGroup {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_MeterText: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MeterText"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}lines\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.lines) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.lines.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.lines, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_MeterText, rhs: Sluice_V1_MeterText) -> Bool {
+    if lhs.lines != rhs.lines {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ChangeMetersReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ChangeMetersReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}changed\0\u{1}unchanged\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.changed) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.unchanged) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.changed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.changed, fieldNumber: 1)
+    }
+    if self.unchanged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unchanged, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ChangeMetersReply, rhs: Sluice_V1_ChangeMetersReply) -> Bool {
+    if lhs.changed != rhs.changed {return false}
+    if lhs.unchanged != rhs.unchanged {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DeleteMetersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteMetersRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ids\0\u{1}all\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.ids) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.all) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.ids.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ids, fieldNumber: 1)
+    }
+    if self.all != false {
+      try visitor.visitSingularBoolField(value: self.all, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DeleteMetersRequest, rhs: Sluice_V1_DeleteMetersRequest) -> Bool {
+    if lhs.ids != rhs.ids {return false}
+    if lhs.all != rhs.all {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DeleteMetersReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteMetersReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deleted\0\u{3}deleted_rules\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.deleted) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.deletedRules) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.deleted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deleted, fieldNumber: 1)
+    }
+    if self.deletedRules != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deletedRules, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DeleteMetersReply, rhs: Sluice_V1_DeleteMetersReply) -> Bool {
+    if lhs.deleted != rhs.deleted {return false}
+    if lhs.deletedRules != rhs.deletedRules {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ListMetersRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListMetersRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ids\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.ids) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.ids.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ids, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ListMetersRequest, rhs: Sluice_V1_ListMetersRequest) -> Bool {
+    if lhs.ids != rhs.ids {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ListMetersReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListMetersReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}meters\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.meters) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.meters.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.meters, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ListMetersReply, rhs: Sluice_V1_ListMetersReply) -> Bool {
+    if lhs.meters != rhs.meters {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_Meter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Meter"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}text\0\u{1}matched\0\u{1}bands\0\u{3}duration_seconds\0\u{1}references\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._matched) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.bands) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.durationSeconds) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.references) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 2)
+    }
+    try { if let v = self._matched {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.bands.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.bands, fieldNumber: 4)
+    }
+    if self.durationSeconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.durationSeconds, fieldNumber: 5)
+    }
+    if self.references != 0 {
+      try visitor.visitSingularUInt32Field(value: self.references, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_Meter, rhs: Sluice_V1_Meter) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs._matched != rhs._matched {return false}
+    if lhs.bands != rhs.bands {return false}
+    if lhs.durationSeconds != rhs.durationSeconds {return false}
+    if lhs.references != rhs.references {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_MeterBand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MeterBand"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}type\0\u{1}rate\0\u{3}burst_size\0\u{1}matched\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.rate) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.burstSize) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._matched) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.type.isEmpty {
+      try visitor.visitSingularStringField(value: self.type, fieldNumber: 1)
+    }
+    if self.rate != 0 {
+      try visitor.visitSingularUInt32Field(value: self.rate, fieldNumber: 2)
+    }
+    if self.burstSize != 0 {
+      try visitor.visitSingularUInt32Field(value: self.burstSize, fieldNumber: 3)
+    }
+    try { if let v = self._matched {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_MeterBand, rhs: Sluice_V1_MeterBand) -> Bool {
+    if lhs.type != rhs.type {return false}
+    if lhs.rate != rhs.rate {return false}
+    if lhs.burstSize != rhs.burstSize {return false}
+    if lhs._matched != rhs._matched {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3353,7 +4814,7 @@ nonisolated extension Sluice_V1_Rule: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Sluice_V1_ListFlowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ListFlowsRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}port\0\u{1}limit\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}port\0\u{1}limit\0\u{1}table\0\u{1}cookie\0\u{3}cookie_mask\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3364,12 +4825,19 @@ nonisolated extension Sluice_V1_ListFlowsRequest: SwiftProtobuf.Message, SwiftPr
       case 1: try { try decoder.decodeSingularStringField(value: &self.match) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.port) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.limit) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._table) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.cookieMask) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.match.isEmpty {
       try visitor.visitSingularStringField(value: self.match, fieldNumber: 1)
     }
@@ -3379,6 +4847,15 @@ nonisolated extension Sluice_V1_ListFlowsRequest: SwiftProtobuf.Message, SwiftPr
     if self.limit != 0 {
       try visitor.visitSingularUInt64Field(value: self.limit, fieldNumber: 3)
     }
+    try { if let v = self._table {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 5)
+    }
+    if self.cookieMask != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookieMask, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3386,6 +4863,9 @@ nonisolated extension Sluice_V1_ListFlowsRequest: SwiftProtobuf.Message, SwiftPr
     if lhs.match != rhs.match {return false}
     if lhs.port != rhs.port {return false}
     if lhs.limit != rhs.limit {return false}
+    if lhs._table != rhs._table {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.cookieMask != rhs.cookieMask {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3423,7 +4903,7 @@ nonisolated extension Sluice_V1_ListFlowsReply: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Sluice_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Flow"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}worker\0\u{1}match\0\u{1}actions\0\u{1}matched\0\u{3}age_milliseconds\0\u{3}idle_milliseconds\0\u{1}tier\0\u{3}rule_found\0\u{3}rule_priority\0\u{3}rule_cookie\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}worker\0\u{1}match\0\u{1}actions\0\u{1}matched\0\u{3}age_milliseconds\0\u{3}idle_milliseconds\0\u{1}tier\0\u{3}rule_found\0\u{3}rule_priority\0\u{3}rule_cookie\0\u{1}rules\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3442,6 +4922,7 @@ nonisolated extension Sluice_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 9: try { try decoder.decodeSingularBoolField(value: &self.ruleFound) }()
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self.rulePriority) }()
       case 11: try { try decoder.decodeSingularUInt64Field(value: &self.ruleCookie) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       default: break
       }
     }
@@ -3485,6 +4966,9 @@ nonisolated extension Sluice_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.ruleCookie != 0 {
       try visitor.visitSingularUInt64Field(value: self.ruleCookie, fieldNumber: 11)
     }
+    if !self.rules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3500,6 +4984,256 @@ nonisolated extension Sluice_V1_Flow: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.ruleFound != rhs.ruleFound {return false}
     if lhs.rulePriority != rhs.rulePriority {return false}
     if lhs.ruleCookie != rhs.ruleCookie {return false}
+    if lhs.rules != rhs.rules {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_FlowRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowRule"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}priority\0\u{1}cookie\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.cookie) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.table != 0 {
+      try visitor.visitSingularUInt32Field(value: self.table, fieldNumber: 1)
+    }
+    if self.priority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 2)
+    }
+    if self.cookie != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cookie, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_FlowRule, rhs: Sluice_V1_FlowRule) -> Bool {
+    if lhs.table != rhs.table {return false}
+    if lhs.priority != rhs.priority {return false}
+    if lhs.cookie != rhs.cookie {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_FlowSummaryRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowSummaryRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_FlowSummaryRequest, rhs: Sluice_V1_FlowSummaryRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_FlowSummaryReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowSummaryReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flows\0\u{1}limit\0\u{1}masks\0\u{3}by_tier\0\u{3}by_table\0\u{3}by_port\0\u{3}rules_by_table\0\u{3}memory_bytes\0\u{3}idle_seconds\0\u{3}masks_in_use\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.limit) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.masks) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.byTier) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.byTable) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.byPort) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.rulesByTable) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      case 9: try { try decoder.decodeSingularDoubleField(value: &self.idleSeconds) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.masksInUse) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 1)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.limit, fieldNumber: 2)
+    }
+    if self.masks != 0 {
+      try visitor.visitSingularUInt64Field(value: self.masks, fieldNumber: 3)
+    }
+    if !self.byTier.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.byTier, fieldNumber: 4)
+    }
+    if !self.byTable.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.byTable, fieldNumber: 5)
+    }
+    if !self.byPort.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.byPort, fieldNumber: 6)
+    }
+    if !self.rulesByTable.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rulesByTable, fieldNumber: 7)
+    }
+    if self.memoryBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 8)
+    }
+    if self.idleSeconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.idleSeconds, fieldNumber: 9)
+    }
+    if !self.masksInUse.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.masksInUse, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_FlowSummaryReply, rhs: Sluice_V1_FlowSummaryReply) -> Bool {
+    if lhs.flows != rhs.flows {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.masks != rhs.masks {return false}
+    if lhs.byTier != rhs.byTier {return false}
+    if lhs.byTable != rhs.byTable {return false}
+    if lhs.byPort != rhs.byPort {return false}
+    if lhs.rulesByTable != rhs.rulesByTable {return false}
+    if lhs.memoryBytes != rhs.memoryBytes {return false}
+    if lhs.idleSeconds != rhs.idleSeconds {return false}
+    if lhs.masksInUse != rhs.masksInUse {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_TableFlows: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TableFlows"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}flows\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.table != 0 {
+      try visitor.visitSingularUInt32Field(value: self.table, fieldNumber: 1)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_TableFlows, rhs: Sluice_V1_TableFlows) -> Bool {
+    if lhs.table != rhs.table {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_TableRules: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TableRules"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}rules\0\u{1}masks\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.rules) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.masks) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.table != 0 {
+      try visitor.visitSingularUInt32Field(value: self.table, fieldNumber: 1)
+    }
+    if self.rules != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rules, fieldNumber: 2)
+    }
+    if self.masks != 0 {
+      try visitor.visitSingularUInt64Field(value: self.masks, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_TableRules, rhs: Sluice_V1_TableRules) -> Bool {
+    if lhs.table != rhs.table {return false}
+    if lhs.rules != rhs.rules {return false}
+    if lhs.masks != rhs.masks {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_MaskFlows: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MaskFlows"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}fields\0\u{1}flows\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.worker) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.fields) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.worker != 0 {
+      try visitor.visitSingularUInt32Field(value: self.worker, fieldNumber: 1)
+    }
+    if !self.fields.isEmpty {
+      try visitor.visitSingularStringField(value: self.fields, fieldNumber: 2)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_MaskFlows, rhs: Sluice_V1_MaskFlows) -> Bool {
+    if lhs.worker != rhs.worker {return false}
+    if lhs.fields != rhs.fields {return false}
+    if lhs.flows != rhs.flows {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4488,142 +6222,182 @@ nonisolated extension Sluice_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
   public static let protoMessageName: String = _protobuf_package + ".Event"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}unix_nanoseconds\0\u{1}lost\0\u{1}drop\0\u{3}flow_added\0\u{3}flow_removed\0\u{1}port\0\u{3}packet_in\0\u{1}rule\0")
 
+  fileprivate class _StorageClass {
+    var _unixNanoseconds: UInt64 = 0
+    var _lost: UInt64 = 0
+    var _event: Sluice_V1_Event.OneOf_Event?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _unixNanoseconds = source._unixNanoseconds
+      _lost = source._lost
+      _event = source._event
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.unixNanoseconds) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.lost) }()
-      case 3: try {
-        var v: Sluice_V1_DropEvent?
-        var hadOneofValue = false
-        if let current = self.event {
-          hadOneofValue = true
-          if case .drop(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._unixNanoseconds) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._lost) }()
+        case 3: try {
+          var v: Sluice_V1_DropEvent?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .drop(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .drop(v)
+          }
+        }()
+        case 4: try {
+          var v: Sluice_V1_Flow?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .flowAdded(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .flowAdded(v)
+          }
+        }()
+        case 5: try {
+          var v: Sluice_V1_FlowRemovedEvent?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .flowRemoved(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .flowRemoved(v)
+          }
+        }()
+        case 6: try {
+          var v: Sluice_V1_PortEvent?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .port(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .port(v)
+          }
+        }()
+        case 7: try {
+          var v: Sluice_V1_PacketInEvent?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .packetIn(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .packetIn(v)
+          }
+        }()
+        case 8: try {
+          var v: Sluice_V1_RuleEvent?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .rule(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .rule(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.event = .drop(v)
-        }
-      }()
-      case 4: try {
-        var v: Sluice_V1_Flow?
-        var hadOneofValue = false
-        if let current = self.event {
-          hadOneofValue = true
-          if case .flowAdded(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.event = .flowAdded(v)
-        }
-      }()
-      case 5: try {
-        var v: Sluice_V1_FlowRemovedEvent?
-        var hadOneofValue = false
-        if let current = self.event {
-          hadOneofValue = true
-          if case .flowRemoved(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.event = .flowRemoved(v)
-        }
-      }()
-      case 6: try {
-        var v: Sluice_V1_PortEvent?
-        var hadOneofValue = false
-        if let current = self.event {
-          hadOneofValue = true
-          if case .port(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.event = .port(v)
-        }
-      }()
-      case 7: try {
-        var v: Sluice_V1_PacketInEvent?
-        var hadOneofValue = false
-        if let current = self.event {
-          hadOneofValue = true
-          if case .packetIn(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.event = .packetIn(v)
-        }
-      }()
-      case 8: try {
-        var v: Sluice_V1_RuleEvent?
-        var hadOneofValue = false
-        if let current = self.event {
-          hadOneofValue = true
-          if case .rule(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.event = .rule(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.unixNanoseconds != 0 {
-      try visitor.visitSingularUInt64Field(value: self.unixNanoseconds, fieldNumber: 1)
-    }
-    if self.lost != 0 {
-      try visitor.visitSingularUInt64Field(value: self.lost, fieldNumber: 2)
-    }
-    switch self.event {
-    case .drop?: try {
-      guard case .drop(let v)? = self.event else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .flowAdded?: try {
-      guard case .flowAdded(let v)? = self.event else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .flowRemoved?: try {
-      guard case .flowRemoved(let v)? = self.event else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .port?: try {
-      guard case .port(let v)? = self.event else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    }()
-    case .packetIn?: try {
-      guard case .packetIn(let v)? = self.event else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    }()
-    case .rule?: try {
-      guard case .rule(let v)? = self.event else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._unixNanoseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._unixNanoseconds, fieldNumber: 1)
+      }
+      if _storage._lost != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._lost, fieldNumber: 2)
+      }
+      switch _storage._event {
+      case .drop?: try {
+        guard case .drop(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .flowAdded?: try {
+        guard case .flowAdded(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .flowRemoved?: try {
+        guard case .flowRemoved(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .port?: try {
+        guard case .port(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case .packetIn?: try {
+        guard case .packetIn(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      }()
+      case .rule?: try {
+        guard case .rule(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_Event, rhs: Sluice_V1_Event) -> Bool {
-    if lhs.unixNanoseconds != rhs.unixNanoseconds {return false}
-    if lhs.lost != rhs.lost {return false}
-    if lhs.event != rhs.event {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._unixNanoseconds != rhs_storage._unixNanoseconds {return false}
+        if _storage._lost != rhs_storage._lost {return false}
+        if _storage._event != rhs_storage._event {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4804,7 +6578,7 @@ nonisolated extension Sluice_V1_PacketInEvent: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Sluice_V1_RuleEvent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RuleEvent"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}change\0\u{1}rule\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}change\0\u{1}rule\0\u{1}reason\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4814,6 +6588,7 @@ nonisolated extension Sluice_V1_RuleEvent: SwiftProtobuf.Message, SwiftProtobuf.
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularEnumField(value: &self.change) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._rule) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       default: break
       }
     }
@@ -4830,12 +6605,16 @@ nonisolated extension Sluice_V1_RuleEvent: SwiftProtobuf.Message, SwiftProtobuf.
     try { if let v = self._rule {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_RuleEvent, rhs: Sluice_V1_RuleEvent) -> Bool {
     if lhs.change != rhs.change {return false}
     if lhs._rule != rhs._rule {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

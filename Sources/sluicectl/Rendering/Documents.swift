@@ -29,7 +29,8 @@ extension Sluice_V1_GetStatusReply: Document {
       "uptimeSeconds": .unsigned(uptimeSeconds), "configFile": .string(configFile), "socket": .string(socket),
       "store": .string(store), "workers": .of(workers),
       "ports": .object(portsByState.map { .init(key: $0.state.word, value: .of($0.count)) }),
-      "rules": .unsigned(rules), "flows": .unsigned(flows), "denyPrefixes": .unsigned(denyPrefixes),
+      "rules": .unsigned(rules), "groups": .unsigned(groups), "meters": .unsigned(meters), "flows": .unsigned(flows),
+      "denyPrefixes": .unsigned(denyPrefixes),
       "rxPackets": .unsigned(received.packets), "rxBytes": .unsigned(received.bytes),
       "txPackets": .unsigned(transmitted.packets), "txBytes": .unsigned(transmitted.bytes),
       "dropped": .unsigned(droppedPackets), "drops": drops.counts, "rssBytes": .unsigned(rssBytes),
@@ -72,7 +73,9 @@ extension Sluice_V1_Rule: Document {
     [
       "table": .of(table), "priority": .of(priority), "cookie": .string("0x" + Hex.text(cookie)), "match": .string(match),
       "actions": .string(actions), "packets": .unsigned(matched.packets), "bytes": .unsigned(matched.bytes),
-      "durationSeconds": .unsigned(durationSeconds), "text": .string(text),
+      "durationSeconds": .unsigned(durationSeconds), "idleSeconds": hasIdleSeconds ? .unsigned(idleSeconds) : nil,
+      "idleTimeoutSeconds": .of(idleTimeoutSeconds), "hardTimeoutSeconds": .of(hardTimeoutSeconds),
+      "flags": .array(flags.map(JSON.string)), "text": .string(text),
     ]
   }
 }
@@ -86,6 +89,10 @@ extension Sluice_V1_Flow: Document {
       "tier": .string(tier.word),
       "rule": ruleFound
         ? ["priority": .of(rulePriority), "cookie": .string("0x" + Hex.text(ruleCookie))] : nil,
+      "rules": .array(
+        rules.map {
+          ["table": .of($0.table), "priority": .of($0.priority), "cookie": .string("0x" + Hex.text($0.cookie))]
+        }),
     ]
   }
 }

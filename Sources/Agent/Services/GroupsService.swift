@@ -1,0 +1,139 @@
+// GroupsService.swift
+//
+// gRPC service sluice.v1.Groups.
+// Threads: gRPC's tasks; the work is the control actor's, text is made on the pipeline thread, where the groups are.
+// Cost: listing walks all rules once to count who uses a group.
+
+import AgentAPI
+import CSluice
+import Dataplane
+import GRPCCore
+import Pipeline
+
+struct GroupsService: Sluice_V1_Groups.SimpleServiceProtocol {
+  let context: AgentServiceContext
+
+  func add(request: Sluice_V1_GroupText, context call: ServerContext) async throws -> Sluice_V1_ChangeGroupsReply {
+    try await change(request, isModification: false)
+  }
+
+  func modify(request: Sluice_V1_GroupText, context call: ServerContext) async throws -> Sluice_V1_ChangeGroupsReply {
+    try await change(request, isModification: true)
+  }
+
+  private func change(_ request: Sluice_V1_GroupText, isModification: Bool) async throws -> Sluice_V1_ChangeGroupsReply {
+    try await context.answer {
+      var reader = RuleReader(.groups(isChange: isModification), ports: await context.control.portNumbers())
+      for line in request.lines { reader.read(line) }
+      try reader.check()
+      let bundle = reader.bundle
+      // What is there exactly so is left alone, so that a client may ask twice.
+      let isSame = try await context.plane.perform { core in
+        bundle.requests.map { request in
+          switch request {
+          case .addGroup(let group), .modifyGroup(let group): core.groups[group.id]?.group == group
+          default: false
+          }
+        }
+      }
+      reader.keepRequests { !isSame[$0] }
+      _ = try await context.apply(reader)
+      var reply = Sluice_V1_ChangeGroupsReply()
+      reply.changed = UInt64(reader.bundle.requests.count)
+      reply.unchanged = UInt64(bundle.requests.count) - reply.changed
+      return reply
+    }
+  }
+
+  func delete(request: Sluice_V1_DeleteGroupsRequest, context call: ServerContext) async throws -> Sluice_V1_DeleteGroupsReply
+  {
+    try await context.answer {
+      let known = try await context.plane.perform { core in Set(core.groups.all.map(\.group.id)) }
+      if let unknown = request.ids.first(where: { !known.contains($0) }) {
+        throw RPCError(code: .notFound, message: "there is no group \(unknown); nothing was deleted")
+      }
+      guard request.all || !request.ids.isEmpty else {
+        throw RPCError(code: .invalidArgument, message: "no group is named; expected ids, or all")
+      }
+      var reply = Sluice_V1_DeleteGroupsReply()
+      guard !known.isEmpty else { return reply }
+      let requests: [RuleChangeRequest] = request.all ? [.deleteGroup(nil)] : request.ids.map { .deleteGroup($0) }
+      do {
+        let change = try await context.control.apply(RuleBundle(requests))
+        reply.deleted = UInt64(change.removedGroups)
+        reply.deletedRules = UInt64(change.removed)
+        return reply
+      } catch let refused as RefusedChange {
+        throw RPCError(code: .failedPrecondition, message: "\(refused.reason)")
+      }
+    }
+  }
+
+  func list(
+    request: Sluice_V1_ListGroupsRequest, response: RPCWriter<Sluice_V1_ListGroupsReply>, context call: ServerContext
+  ) async throws {
+    try await context.answer {
+      let wanted = Set(request.ids)
+      let names = await context.control.portNames()
+      let groups = try await context.plane.perform { core in
+        core.creditCounters()
+        let uses = RuleUses(core)
+        return core.groups.all.filter { wanted.isEmpty || wanted.contains($0.group.id) }
+          .map { Sluice_V1_Group($0, core: core, references: uses.groups[$0.group.id] ?? 0, names: names) }
+      }
+      if let unknown = request.ids.first(where: { id in !groups.contains { $0.id == id } }) {
+        throw RPCError(code: .notFound, message: "there is no group \(unknown)")
+      }
+      for batch in groups.inBatches() {
+        var reply = Sluice_V1_ListGroupsReply()
+        reply.groups = Array(batch)
+        try await response.write(reply)
+      }
+    }
+  }
+}
+
+/// How often groups and meters are used.
+struct RuleUses {
+  private(set) var groups: [UInt32: Int] = [:]
+  private(set) var meters: [UInt32: Int] = [:]
+
+  init(_ core: SwitchCore) {
+    for entry in core.groups.all {
+      for reference in entry.group.references { groups[reference, default: 0] += 1 }
+    }
+    guard core.groups.count > 0 || core.meters.count > 0 else { return }
+    for entry in core.rules.entries(.all) {
+      let instructions = entry.instructions
+      if let meter = instructions.meter { meters[meter, default: 0] += 1 }
+      for action in instructions.apply + instructions.write {
+        if case .group(let id) = action { groups[id, default: 0] += 1 }
+      }
+    }
+  }
+}
+
+extension Sluice_V1_Group {
+  init(_ entry: GroupEntry, core: SwitchCore, references: Int, names: PortNames) {
+    self.init()
+    let group = entry.group
+    id = group.id
+    type = group.kind.name
+    text = group.text(names: .none)
+    matched = Sluice_V1_Traffic(packets: entry.count.packets, bytes: entry.count.bytes)
+    durationSeconds = (sluice_monotonic_nanoseconds() - entry.createdNanoseconds) / 1_000_000_000
+    self.references = UInt32(clamping: references)
+    buckets = group.buckets.enumerated().map { place, bucket in
+      var message = Sluice_V1_GroupBucket()
+      message.id = bucket.id
+      message.weight = UInt32(bucket.weight)
+      message.actions = ActionText.text(bucket.actions, names: names)
+      message.live = core.groups.isLive(bucket, ports: core.ports)
+      let count = entry.count(ofBucket: place)
+      message.matched = Sluice_V1_Traffic(packets: count.packets, bytes: count.bytes)
+      if let port = bucket.watchPort { message.watchPort = port }
+      if let watched = bucket.watchGroup { message.watchGroup = watched }
+      return message
+    }
+  }
+}
