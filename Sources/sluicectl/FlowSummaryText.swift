@@ -5,51 +5,62 @@ import AgentAPI
 extension Sluice_V1_FlowSummaryReply: Document {
   var document: JSON {
     [
-      "flows": .unsigned(flows), "limit": .unsigned(limit), "masks": .unsigned(masks), "byTier": byTier.counts,
-      "byTable": .array(byTable.map { ["table": .of($0.table), "flows": .unsigned($0.flows)] }),
-      "byPort": .array(byPort.map { ["port": $0.name.isEmpty ? nil : .string($0.name), "flows": .unsigned($0.count)] }),
-      "rulesByTable": .array(
-        rulesByTable.map { ["table": .of($0.table), "rules": .unsigned($0.rules), "masks": .unsigned($0.masks)] }),
-      "memoryBytes": .unsigned(memoryBytes), "idleSeconds": .number(idleSeconds),
-      "masksInUse": .array(
-        masksInUse.map { ["worker": .of($0.worker), "fields": .string($0.fields), "flows": .unsigned($0.flows)] }),
+      "flows": .unsigned(flows), "plans": .unsigned(plans), "masks": .unsigned(masks), "dropping": .unsigned(dropping),
+      "memoryBytes": .unsigned(memoryBytes), "setUps": .unsigned(setUps), "uncached": .unsigned(uncached),
+      "widened": .unsigned(widened), "byTier": byTier.counts,
+      "tables": .array(
+        tables.map {
+          [
+            "table": .of($0.table), "rules": .unsigned($0.rules), "ruleMasks": .unsigned($0.ruleMasks),
+            "flows": .unsigned($0.flows),
+          ]
+        }),
+      "ports": .array(
+        ports.map {
+          [
+            "port": .string($0.port), "number": .of($0.number), "flows": .unsigned($0.flows), "masks": .unsigned($0.masks),
+          ]
+        }),
+      "workers": .array(
+        workers.map {
+          [
+            "worker": .of($0.worker), "flows": .unsigned($0.flows), "masks": .unsigned($0.masks), "limit": .unsigned($0.limit),
+            "capacity": .unsigned($0.capacity), "idleSeconds": .number($0.idleSeconds),
+          ]
+        }),
     ]
   }
 
-  /// Masks that are shown to people; programs get all.
-  private static let shownMasks = 16
-
   var text: String {
-    let share = limit == 0 ? "" : " of at most \(limit) (\(Human.percent(Double(flows) / Double(limit))))"
     let each = flows == 0 ? "" : ", \(memoryBytes / flows) B a flow"
+    let dropped = dropping == 0 ? "" : ", \(dropping) of them drop"
     var lines = [
-      "Flows:    \(flows)\(share)" + (byTier.isEmpty ? "" : ": \(byTier.words)"),
-      "Masks:    \(masks)",
+      "Flows:    \(flows)\(dropped), with \(Human.count(plans, "different answer"))",
+      "Masks:    \(masks)" + (widened == 0 ? "" : ", \(Human.count(widened, "flow")) widened to keep them few"),
       "Memory:   \(Human.bytes(memoryBytes))\(each)",
-      "Idle:     forgotten after \(Human.decimal(idleSeconds, places: 1)) s without a packet",
+      "Made:     \(setUps) since the agent started"
+        + (uncached == 0 ? "" : ", \(Human.count(uncached, "packet")) answered without one for lack of room"),
+      "Tier:     " + (byTier.isEmpty ? "none in use" : byTier.words),
     ]
-    if !rulesByTable.isEmpty {
-      let flowsOf = Dictionary(byTable.map { ($0.table, $0.flows) }, uniquingKeysWith: +)
+    let bold = Terminal.takesColour
+    if !tables.isEmpty {
       var table = Table([">table", ">rules", ">rule masks", ">flows"])
-      for entry in rulesByTable {
-        table.add(["\(entry.table)", "\(entry.rules)", "\(entry.masks)", "\(flowsOf[entry.table] ?? 0)"])
-      }
-      lines += ["", table.text(bold: Terminal.takesColour)]
+      for entry in tables { table.add(["\(entry.table)", "\(entry.rules)", "\(entry.ruleMasks)", "\(entry.flows)"]) }
+      lines += ["", table.text(bold: bold)]
     }
-    if !byPort.isEmpty {
-      var table = Table(["port", ">flows"])
-      for entry in byPort { table.add([entry.name.isEmpty ? "any" : entry.name, "\(entry.count)"]) }
-      lines += ["", table.text(bold: Terminal.takesColour)]
+    if !ports.isEmpty {
+      var table = Table([">port", "name", ">flows", ">masks"])
+      for entry in ports { table.add(["\(entry.number)", entry.port, "\(entry.flows)", "\(entry.masks)"]) }
+      lines += ["", table.text(bold: bold)]
     }
-    if !masksInUse.isEmpty {
-      let busiest = masksInUse.sorted { ($1.flows, $0.worker, $0.fields) < ($0.flows, $1.worker, $1.fields) }
-      var table = Table([">worker", ">flows", "mask"])
-      for mask in busiest.prefix(Self.shownMasks) {
-        table.add(["\(mask.worker)", "\(mask.flows)", mask.fields.isEmpty ? "any" : mask.fields])
-      }
-      lines += ["", table.text(bold: Terminal.takesColour)]
-      if busiest.count > Self.shownMasks { lines.append("and \(Human.count(UInt64(busiest.count - Self.shownMasks), "mask")) more") }
+    var table = Table([">worker", ">flows", ">masks", ">limit", ">capacity", ">idle"])
+    for entry in workers {
+      table.add([
+        "\(entry.worker)", "\(entry.flows)", "\(entry.masks)", "\(entry.limit)", "\(entry.capacity)",
+        Human.decimal(entry.idleSeconds, places: 1) + "s",
+      ])
     }
+    lines += ["", table.text(bold: bold)]
     return lines.joined(separator: "\n")
   }
 }

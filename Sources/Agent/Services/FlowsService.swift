@@ -17,8 +17,14 @@ struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
     try await context.answer {
       let filter = try FlowMatch(text: request.match, names: await context.control.portNames())
       let inPort: UInt32? = request.port.isEmpty ? nil : try await number(of: request.port)
+      guard !request.hasTable || request.table <= UInt32(Rule.lastTable) else {
+        throw RPCError(code: .invalidArgument, message: "there is no table \(request.table); tables are 0 to \(Rule.lastTable)")
+      }
       let (flows, ports) = try await context.plane.perform { core in
-        (core.flows(overlapping: filter, inPort: inPort).filter { $0.match.isWithin(filter) }, core.ports)
+        let flows = core.flows(
+          overlapping: filter, inPort: inPort, table: request.hasTable ? UInt8(request.table) : nil, cookie: request.cookie,
+          cookieMask: request.cookieMask)
+        return (flows.filter { $0.match.isWithin(filter) }, core.ports)
       }
       let shown = request.limit == 0 ? flows[...] : flows.prefix(Int(clamping: request.limit))
       for batch in shown.inBatches() {
@@ -61,9 +67,17 @@ struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
       }
       let packet = key
       let trace = try await context.plane.perform { core in
-        PacketTrace(key: packet, ports: core.ports, rules: core.rules, macs: core.macs)
+        core.explain(packet)
       }
       return Sluice_V1_TraceReply(trace)
+    }
+  }
+
+  func summary(
+    request: Sluice_V1_FlowSummaryRequest, context call: ServerContext
+  ) async throws -> Sluice_V1_FlowSummaryReply {
+    try await context.answer {
+      try await context.plane.perform { core in Sluice_V1_FlowSummaryReply(core) }
     }
   }
 
@@ -101,6 +115,61 @@ extension Sluice_V1_Flow {
     ruleFound = flow.rule != nil
     rulePriority = UInt32(flow.rule?.priority ?? 0)
     ruleCookie = flow.rule?.cookie ?? 0
+    rules = flow.rules.map { met in
+      var message = Sluice_V1_FlowRule()
+      message.table = UInt32(met.table)
+      message.priority = UInt32(met.priority)
+      message.cookie = met.cookie
+      return message
+    }
+  }
+}
+
+extension Sluice_V1_FlowSummaryReply {
+  init(_ core: SwitchCore) {
+    self.init()
+    let summary = core.flowSummary()
+    flows = UInt64(summary.flows)
+    plans = UInt64(summary.plans)
+    masks = UInt64(summary.masks)
+    dropping = UInt64(summary.dropping)
+    memoryBytes = UInt64(summary.memoryBytes)
+    setUps = UInt64(summary.setUps)
+    uncached = UInt64(summary.uncached)
+    widened = UInt64(summary.widened)
+    if summary.flows > 0 {
+      var user = Sluice_V1_NamedCount()
+      user.name = "user"
+      user.count = flows
+      byTier = [user]
+    }
+    let flowsOfTable = Dictionary(summary.byTable.map { ($0.table, $0.flows) }, uniquingKeysWith: +)
+    tables = core.rules.inUse.map { table in
+      var message = Sluice_V1_TableSummary()
+      message.table = UInt32(table.number)
+      message.rules = UInt64(table.count)
+      message.ruleMasks = UInt64(table.maskCount)
+      message.flows = UInt64(flowsOfTable[table.number] ?? 0)
+      return message
+    }
+    ports = summary.byPort.map { entry in
+      var message = Sluice_V1_PortSummary()
+      message.port = core.ports[entry.number]?.name ?? ""
+      message.number = entry.number
+      message.flows = UInt64(entry.flows)
+      message.masks = UInt64(entry.masks)
+      return message
+    }
+    workers = summary.byWorker.map { entry in
+      var message = Sluice_V1_WorkerSummary()
+      message.worker = UInt32(entry.id)
+      message.flows = UInt64(entry.flows)
+      message.masks = UInt64(entry.masks)
+      message.limit = UInt64(entry.limit)
+      message.capacity = UInt64(entry.capacity)
+      message.idleSeconds = entry.idleSeconds
+      return message
+    }
   }
 }
 

@@ -76,7 +76,7 @@ struct GroupsService: Sluice_V1_Groups.SimpleServiceProtocol {
       let wanted = Set(request.ids)
       let names = await context.control.portNames()
       let groups = try await context.plane.perform { core in
-        core.creditCounters()
+        core.creditAll()
         let uses = RuleUses(core)
         return core.groups.all.filter { wanted.isEmpty || wanted.contains($0.group.id) }
           .map { Sluice_V1_Group($0, core: core, references: uses.groups[$0.group.id] ?? 0, names: names) }

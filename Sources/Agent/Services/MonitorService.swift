@@ -88,6 +88,10 @@ struct MonitorService: Sluice_V1_Monitor.ServiceProtocol {
       message.packetIn.cookie = cookie
       message.packetIn.length = UInt32(clamping: length)
       message.packetIn.frame = .init(bytes)
+    case .ruleRemoved(let rule, let end):
+      message.rule.change = .deleted
+      message.rule.rule = Sluice_V1_Rule(rule)
+      message.rule.reason = end.rawValue
     case .portAdded, .portRemoved, .portChanged, .rulesChanged:
       // The control thread tells these, with more to say about them.
       return nil
@@ -119,7 +123,7 @@ extension SwitchEvent {
     switch self {
     case .flowAdded, .flowRemoved: .flows
     case .portAdded, .portRemoved, .portChanged: .ports
-    case .rulesChanged: .rules
+    case .rulesChanged, .ruleRemoved: .rules
     case .dropped: .drops
     case .packetIn: .packets
     }

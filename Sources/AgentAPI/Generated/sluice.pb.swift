@@ -1769,52 +1769,45 @@ public nonisolated struct Sluice_V1_FlowSummaryReply: Sendable {
   /// Of all workers; a flow that several workers hold counts as often.
   public var flows: UInt64 = 0
 
-  /// How many the workers hold at most, together.
-  public var limit: UInt64 = 0
+  /// Different answers that the flows share.
+  public var plans: UInt64 = 0
 
-  /// Different masks, summed over the workers: what a packet that no exact entry knows is compared with.
+  /// Different masks of one worker's flows, the most that any worker has: what a packet whose connection the exact cache does
+  /// not know is compared with.
   public var masks: UInt64 = 0
 
-  /// By the tier that executes them: "user", ...
-  public var byTier: [Sluice_V1_NamedCount] = []
+  /// Flows that drop their packets.
+  public var dropping: UInt64 = 0
 
-  /// Flows that met a rule of the table.
-  public var byTable: [Sluice_V1_TableFlows] = []
-
-  /// Flows by the port that their packets come in on; flows that do not look at it count under the empty name.
-  public var byPort: [Sluice_V1_NamedCount] = []
-
-  /// Rules by table, also of tables that no flow goes through.
-  public var rulesByTable: [Sluice_V1_TableRules] = []
-
-  /// Memory of the flow tables and caches, and what a flow takes of it at present.
+  /// Memory of the flows and of all that is kept to find them.
   public var memoryBytes: UInt64 = 0
 
-  /// The seconds without a packet after which a flow is forgotten, as the governor has it at present.
-  public var idleSeconds: Double = 0
+  /// Flows made since the agent started.
+  public var setUps: UInt64 = 0
 
-  public var masksInUse: [Sluice_V1_MaskFlows] = []
+  /// Packets that were answered without a flow, because the flow table had no room for it.
+  public var uncached: UInt64 = 0
+
+  /// Flows that were given more mask bits than their answer needs, because the port has as many masks as it may have.
+  public var widened: UInt64 = 0
+
+  /// By the tier that executes them.
+  public var byTier: [Sluice_V1_NamedCount] = []
+
+  /// Tables that have rules.
+  public var tables: [Sluice_V1_TableSummary] = []
+
+  /// Ports that flows come in on.
+  public var ports: [Sluice_V1_PortSummary] = []
+
+  public var workers: [Sluice_V1_WorkerSummary] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
-public nonisolated struct Sluice_V1_TableFlows: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var table: UInt32 = 0
-
-  public var flows: UInt64 = 0
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Sluice_V1_TableRules: Sendable {
+public nonisolated struct Sluice_V1_TableSummary: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1823,7 +1816,30 @@ public nonisolated struct Sluice_V1_TableRules: Sendable {
 
   public var rules: UInt64 = 0
 
-  /// Different masks among them.
+  /// Different masks among the rules.
+  public var ruleMasks: UInt64 = 0
+
+  /// Flows that met a rule of the table.
+  public var flows: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_PortSummary: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its name; empty when the port is gone.
+  public var port: String = String()
+
+  public var number: UInt32 = 0
+
+  public var flows: UInt64 = 0
+
+  /// The most that any worker has of its flows.
   public var masks: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1831,18 +1847,24 @@ public nonisolated struct Sluice_V1_TableRules: Sendable {
   public init() {}
 }
 
-/// One mask of a worker's classifier.
-public nonisolated struct Sluice_V1_MaskFlows: Sendable {
+public nonisolated struct Sluice_V1_WorkerSummary: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   public var worker: UInt32 = 0
 
-  /// The fields it compares, such as "in_port,dl_type=0xffff,nw_dst=255.255.255.0".
-  public var fields: String = String()
-
   public var flows: UInt64 = 0
+
+  public var masks: UInt64 = 0
+
+  /// Flows that it may hold at present: fewer than `capacity` while looking at all of them would take too long.
+  public var limit: UInt64 = 0
+
+  public var capacity: UInt64 = 0
+
+  /// How long a flow stays without a packet at present: shorter when the limit is near.
+  public var idleSeconds: Double = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2527,7 +2549,7 @@ public nonisolated struct Sluice_V1_RuleEvent: Sendable {
   /// Clears the value of `rule`. Subsequent reads from it will return its default value.
   public mutating func clearRule() {self._rule = nil}
 
-  /// Why it was deleted: "idle", "hard", "delete", "group", "meter"; empty for other changes.
+  /// Why it went: "idle-timeout", "hard-timeout" or "deleted"; its counters are final then. Empty for other changes.
   public var reason: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -5051,7 +5073,7 @@ nonisolated extension Sluice_V1_FlowSummaryRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Sluice_V1_FlowSummaryReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FlowSummaryReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flows\0\u{1}limit\0\u{1}masks\0\u{3}by_tier\0\u{3}by_table\0\u{3}by_port\0\u{3}rules_by_table\0\u{3}memory_bytes\0\u{3}idle_seconds\0\u{3}masks_in_use\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flows\0\u{1}plans\0\u{1}masks\0\u{1}dropping\0\u{3}memory_bytes\0\u{3}set_ups\0\u{1}uncached\0\u{1}widened\0\u{3}by_tier\0\u{1}tables\0\u{1}ports\0\u{1}workers\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5060,15 +5082,17 @@ nonisolated extension Sluice_V1_FlowSummaryReply: SwiftProtobuf.Message, SwiftPr
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.limit) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.plans) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.masks) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.byTier) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.byTable) }()
-      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.byPort) }()
-      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.rulesByTable) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
-      case 9: try { try decoder.decodeSingularDoubleField(value: &self.idleSeconds) }()
-      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.masksInUse) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.dropping) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.setUps) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.uncached) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.widened) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.byTier) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.tables) }()
+      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.workers) }()
       default: break
       }
     }
@@ -5078,90 +5102,63 @@ nonisolated extension Sluice_V1_FlowSummaryReply: SwiftProtobuf.Message, SwiftPr
     if self.flows != 0 {
       try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 1)
     }
-    if self.limit != 0 {
-      try visitor.visitSingularUInt64Field(value: self.limit, fieldNumber: 2)
+    if self.plans != 0 {
+      try visitor.visitSingularUInt64Field(value: self.plans, fieldNumber: 2)
     }
     if self.masks != 0 {
       try visitor.visitSingularUInt64Field(value: self.masks, fieldNumber: 3)
     }
-    if !self.byTier.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.byTier, fieldNumber: 4)
-    }
-    if !self.byTable.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.byTable, fieldNumber: 5)
-    }
-    if !self.byPort.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.byPort, fieldNumber: 6)
-    }
-    if !self.rulesByTable.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.rulesByTable, fieldNumber: 7)
+    if self.dropping != 0 {
+      try visitor.visitSingularUInt64Field(value: self.dropping, fieldNumber: 4)
     }
     if self.memoryBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 8)
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 5)
     }
-    if self.idleSeconds.bitPattern != 0 {
-      try visitor.visitSingularDoubleField(value: self.idleSeconds, fieldNumber: 9)
+    if self.setUps != 0 {
+      try visitor.visitSingularUInt64Field(value: self.setUps, fieldNumber: 6)
     }
-    if !self.masksInUse.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.masksInUse, fieldNumber: 10)
+    if self.uncached != 0 {
+      try visitor.visitSingularUInt64Field(value: self.uncached, fieldNumber: 7)
+    }
+    if self.widened != 0 {
+      try visitor.visitSingularUInt64Field(value: self.widened, fieldNumber: 8)
+    }
+    if !self.byTier.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.byTier, fieldNumber: 9)
+    }
+    if !self.tables.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.tables, fieldNumber: 10)
+    }
+    if !self.ports.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.ports, fieldNumber: 11)
+    }
+    if !self.workers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.workers, fieldNumber: 12)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_FlowSummaryReply, rhs: Sluice_V1_FlowSummaryReply) -> Bool {
     if lhs.flows != rhs.flows {return false}
-    if lhs.limit != rhs.limit {return false}
+    if lhs.plans != rhs.plans {return false}
     if lhs.masks != rhs.masks {return false}
-    if lhs.byTier != rhs.byTier {return false}
-    if lhs.byTable != rhs.byTable {return false}
-    if lhs.byPort != rhs.byPort {return false}
-    if lhs.rulesByTable != rhs.rulesByTable {return false}
+    if lhs.dropping != rhs.dropping {return false}
     if lhs.memoryBytes != rhs.memoryBytes {return false}
-    if lhs.idleSeconds != rhs.idleSeconds {return false}
-    if lhs.masksInUse != rhs.masksInUse {return false}
+    if lhs.setUps != rhs.setUps {return false}
+    if lhs.uncached != rhs.uncached {return false}
+    if lhs.widened != rhs.widened {return false}
+    if lhs.byTier != rhs.byTier {return false}
+    if lhs.tables != rhs.tables {return false}
+    if lhs.ports != rhs.ports {return false}
+    if lhs.workers != rhs.workers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Sluice_V1_TableFlows: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".TableFlows"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}flows\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.table != 0 {
-      try visitor.visitSingularUInt32Field(value: self.table, fieldNumber: 1)
-    }
-    if self.flows != 0 {
-      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 2)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Sluice_V1_TableFlows, rhs: Sluice_V1_TableFlows) -> Bool {
-    if lhs.table != rhs.table {return false}
-    if lhs.flows != rhs.flows {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Sluice_V1_TableRules: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".TableRules"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}rules\0\u{1}masks\0")
+nonisolated extension Sluice_V1_TableSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TableSummary"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{1}rules\0\u{3}rule_masks\0\u{1}flows\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5171,7 +5168,8 @@ nonisolated extension Sluice_V1_TableRules: SwiftProtobuf.Message, SwiftProtobuf
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.table) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.rules) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.masks) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.ruleMasks) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
       default: break
       }
     }
@@ -5184,24 +5182,73 @@ nonisolated extension Sluice_V1_TableRules: SwiftProtobuf.Message, SwiftProtobuf
     if self.rules != 0 {
       try visitor.visitSingularUInt64Field(value: self.rules, fieldNumber: 2)
     }
-    if self.masks != 0 {
-      try visitor.visitSingularUInt64Field(value: self.masks, fieldNumber: 3)
+    if self.ruleMasks != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ruleMasks, fieldNumber: 3)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Sluice_V1_TableRules, rhs: Sluice_V1_TableRules) -> Bool {
+  public static func ==(lhs: Sluice_V1_TableSummary, rhs: Sluice_V1_TableSummary) -> Bool {
     if lhs.table != rhs.table {return false}
     if lhs.rules != rhs.rules {return false}
+    if lhs.ruleMasks != rhs.ruleMasks {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_PortSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PortSummary"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}number\0\u{1}flows\0\u{1}masks\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.masks) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt32Field(value: self.number, fieldNumber: 2)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 3)
+    }
+    if self.masks != 0 {
+      try visitor.visitSingularUInt64Field(value: self.masks, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_PortSummary, rhs: Sluice_V1_PortSummary) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.flows != rhs.flows {return false}
     if lhs.masks != rhs.masks {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Sluice_V1_MaskFlows: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".MaskFlows"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}fields\0\u{1}flows\0")
+nonisolated extension Sluice_V1_WorkerSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WorkerSummary"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}flows\0\u{1}masks\0\u{1}limit\0\u{1}capacity\0\u{3}idle_seconds\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5210,8 +5257,11 @@ nonisolated extension Sluice_V1_MaskFlows: SwiftProtobuf.Message, SwiftProtobuf.
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.worker) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.fields) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.masks) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.limit) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.capacity) }()
+      case 6: try { try decoder.decodeSingularDoubleField(value: &self.idleSeconds) }()
       default: break
       }
     }
@@ -5221,19 +5271,31 @@ nonisolated extension Sluice_V1_MaskFlows: SwiftProtobuf.Message, SwiftProtobuf.
     if self.worker != 0 {
       try visitor.visitSingularUInt32Field(value: self.worker, fieldNumber: 1)
     }
-    if !self.fields.isEmpty {
-      try visitor.visitSingularStringField(value: self.fields, fieldNumber: 2)
-    }
     if self.flows != 0 {
-      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 3)
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 2)
+    }
+    if self.masks != 0 {
+      try visitor.visitSingularUInt64Field(value: self.masks, fieldNumber: 3)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.limit, fieldNumber: 4)
+    }
+    if self.capacity != 0 {
+      try visitor.visitSingularUInt64Field(value: self.capacity, fieldNumber: 5)
+    }
+    if self.idleSeconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.idleSeconds, fieldNumber: 6)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Sluice_V1_MaskFlows, rhs: Sluice_V1_MaskFlows) -> Bool {
+  public static func ==(lhs: Sluice_V1_WorkerSummary, rhs: Sluice_V1_WorkerSummary) -> Bool {
     if lhs.worker != rhs.worker {return false}
-    if lhs.fields != rhs.fields {return false}
     if lhs.flows != rhs.flows {return false}
+    if lhs.masks != rhs.masks {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.capacity != rhs.capacity {return false}
+    if lhs.idleSeconds != rhs.idleSeconds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
