@@ -141,22 +141,5 @@ enum ReservedOutput {
 
 extension FlowField {
   /// The name that set_field is written with.
-  var setFieldName: String {
-    switch self {
-    case .ethSrc: "eth_src"
-    case .ethDst: "eth_dst"
-    case .vlanVID: "vlan_vid"
-    case .vlanPCP: "vlan_pcp"
-    case .ipv4Src: "ip_src"
-    case .ipv4Dst: "ip_dst"
-    case .ipTOS: "nw_tos"
-    case .ipECN: "nw_ecn"
-    case .ipTTL: "nw_ttl"
-    default: Self.firstNames[self] ?? "\(self)"
-    }
-  }
-
-  /// The first of each field's names.
-  private static let firstNames = Dictionary(
-    FieldName.allNames.compactMap { name in FieldName.named(name).map { ($0.field, name) } }, uniquingKeysWith: { first, _ in first })
+  var setFieldName: String { name }
 }

@@ -1,6 +1,6 @@
 // LookupStage.swift
 //
-// What: the order in which the rule table looks at a packet: port and metadata, then link layer, network layer, transport
+// What: the order in which the rule table looks at a packet: port, metadata and registers, then link layer, network layer, transport
 //       layer; and the hash over the words of one stage.
 //       Looking stage by stage pays twice. A subtable that can hold no match is left early; and the flow that results needs
 //       to look only at the bits that were looked at: a rule on TCP ports whose addresses do not fit does not split
@@ -22,7 +22,9 @@ enum LookupStage: Int, CaseIterable {
     switch self {
     case .ingress:
       mask.include(.inPort)
-      mask.include(.metadata)
+      mask.include(.recircID)
+      // The pipeline's own fields: metadata, tunnel ID, registers.
+      mask.bits.line2 = ~FlowLine()
     case .link:
       mask.include(.ethDst)
       mask.include(.ethSrc)
@@ -41,11 +43,18 @@ enum LookupStage: Int, CaseIterable {
       mask.include(.ipv6Src)
       mask.include(.ipv6Dst)
       mask.include(.ipv6Label)
+      mask.include(.ipv6ExtHdr)
+      mask.include(.mplsLabel)
+      mask.include(.mplsTC)
+      mask.include(.mplsBOS)
+      mask.include(.mplsTTL)
+      mask.include(.pbbISID)
     case .transport:
       // All that the other stages leave, so that no bit can be forgotten.
       let others = LookupStage.ingress.bits | LookupStage.link.bits | LookupStage.network.bits
       mask.bits.line0 = ~others.bits.line0
       mask.bits.line1 = ~others.bits.line1
+      mask.bits.line2 = ~others.bits.line2
     }
     return mask
   }

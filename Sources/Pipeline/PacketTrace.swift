@@ -81,17 +81,20 @@ enum PacketMask {
     for field in [FlowField.inPort, .ethSrc, .ethDst, .ethType] { mask.include(field) }
     if key[.vlanTCI] != 0 { mask.include(.vlanTCI) } else { mask[.vlanVID] = FlowField.vlanVID.allOnes }
     if key[.innerVLANTCI] != 0 { mask.include(.innerVLANTCI) }
-    if key[.metadata] != 0 { mask.include(.metadata) }
+    for field in FlowField.allCases where field.isPipelineField || field == .recircID {
+      if key[field] != 0 { mask.include(field) }
+    }
     var known = FlowMask()
     known.include(.ethType)
     known.include(.ipProto)
+    known.include(.icmpv6Type)
     let match = FlowMatch(key, known)
     for field in FlowField.allCases where FieldRequirement(field).isMet(by: match) {
       switch (FieldRequirement(field), field) {
       case (.none, _): break
       case (_, .icmpv6Type), (_, .icmpv6Code): mask.include(field == .icmpv6Type ? .icmpType : .icmpCode)
       case (_, .ndTarget), (_, .ndSLL), (_, .ndTLL): if key[field] != 0 { mask.include(field) }
-      case (_, .ipv6Label): if key[field] != 0 { mask.include(field) }
+      case (_, .ipv6Label), (_, .ipv6ExtHdr): if key[field] != 0 { mask.include(field) }
       default: mask.include(field)
       }
     }

@@ -85,16 +85,3 @@ extension RuleAction {
     }
   }
 }
-
-extension FlowField {
-  /// True for the fields that `set_field` can change.
-  public var isSettable: Bool {
-    switch self {
-    case .ethSrc, .ethDst, .vlanVID, .vlanPCP, .ipv4Src, .ipv4Dst, .ipv6Src, .ipv6Dst, .ipTOS, .ipDSCP, .ipECN, .ipTTL, .tcpSrc,
-      .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst:
-      true
-    default:
-      false
-    }
-  }
-}

@@ -112,10 +112,7 @@ private struct Run {
     let before = result.mask
     widen(&result.mask)
     guard explains, result.mask != before else { return }
-    var gained = FlowMask()
-    gained.bits.line0 = result.mask.bits.line0 & ~before.bits.line0
-    gained.bits.line1 = result.mask.bits.line1 & ~before.bits.line1
-    result.looks.append((gained, reason))
+    result.looks.append((result.mask.subtracting(before), reason))
   }
 
   private mutating func note(_ step: @autoclosure () -> TranslationStep) {

@@ -32,7 +32,7 @@ import TestSupport
     var ones = FlowMask()
     ones.include(field)
     #expect(key & ones == FlowKey())
-    #expect(bitCount(key) == 1024 - field.place.width)
+    #expect(bitCount(key) == FlowKey.byteCount * 8 - field.place.width)
   }
 
   /// Which fields may share bits: parts and aliases of one another.
@@ -61,15 +61,51 @@ import TestSupport
       #expect(place.byteOffset + place.byteCount <= FlowKey.byteCount)
       #expect(place.shift + place.width <= place.byteCount * 8)
       // A field never straddles two lines: a mask that uses a line uses all of the field.
+      // Fields are read eight bytes at a time, from where they begin.
+      #expect(place.byteOffset + 8 <= FlowKey.byteCount)
       #expect(place.byteOffset / 64 == (place.byteOffset + place.byteCount - 1) / 64)
     }
   }
 
-  @Test func aMaskUsesLineOneExactlyWhenAFieldOfItIsLookedAt() {
+  @Test func aMaskUsesALineExactlyWhenAFieldOfItIsLookedAt() {
     for field in FlowField.allCases {
       var mask = FlowMask()
       mask.include(field)
-      #expect(mask.lines == (field.place.byteOffset < 64 ? 1 : 3), "\(field)")
+      #expect(mask.lines == [1, 3, 5][field.place.byteOffset / 64], "\(field)")
+      #expect(mask.packetLines == [1, 3, 1][field.place.byteOffset / 64], "\(field)")
+      #expect(field.isPipelineField == (field.place.byteOffset >= 128), "\(field)")
+    }
+  }
+
+  @Test(arguments: FlowField.allCases)
+  func aMatchOnAFieldHoldsForItsValueAndNoOther(_ field: FlowField) {
+    var generator = SeededGenerator.fresh()
+    for _ in 0..<20 {
+      var key = FlowKey()
+      withUnsafeMutableBytes(of: &key) { bytes in
+        for i in bytes.indices { bytes[i] = UInt8(truncatingIfNeeded: generator.next()) }
+      }
+      var mask = FlowMask()
+      mask.include(field)
+      let match = FlowMatch(key, mask)
+      var other = key
+      other[field] = key[field] ^ 1 << UInt128(generator.next() % UInt64(field.place.width))
+      #expect(match.matches(key) && !match.matches(other), "\(field), seed \(generator.seed)")
+      #expect(match.overlaps(FlowMatch(key, mask)) && !match.overlaps(FlowMatch(other, mask)), "\(field), seed \(generator.seed)")
+      #expect(match.isWithin(.any) && match.isWithin(match) && !FlowMatch.any.isWithin(match))
+      #expect(mask.subtracting(mask) == FlowMask() && mask.subtracting(FlowMask()) == mask)
+    }
+  }
+
+  @Test func theHashOfAFlowDependsOnEveryPacketBitOfItsMaskAndOnNoPipelineBit() {
+    let secrets = HashSecrets()
+    for field in FlowField.allCases {
+      var mask = FlowMask()
+      mask.include(field)
+      var key = FlowKey()
+      let before = secrets.flowHash(key, mask)
+      key[field] = 1
+      #expect((secrets.flowHash(key, mask) != before) == !field.isPipelineField, "\(field)")
     }
   }
 

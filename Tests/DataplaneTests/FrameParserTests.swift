@@ -144,9 +144,87 @@ import TestSupport
     #expect(found[.arpTHA] == 0x0200_0000_0004)
   }
 
+  @Test func reverseARPHasTheFieldsOfARP() {
+    let arp = FramePacket().arp(
+      operation: 3, senderMAC: "02:00:00:00:00:03", senderIP: "0.0.0.0", targetMAC: "02:00:00:00:00:03", targetIP: "0.0.0.0")
+    let (key, layout) = parseGuarded(arp.bytes.changed(at: 12, to: 0x80).changed(at: 13, to: 0x35))
+    #expect(layout.problem == 0)
+    #expect(key[.ethType] == 0x8035)
+    #expect(key[.arpOp] == 3)
+    #expect(key[.arpSHA] == 0x0200_0000_0003)
+  }
+
+  @Test func theOutermostLabelStackEntryIsTheOneThatCounts() {
+    let packet = FramePacket().vlan(5).mpls(label: 0xabcde, trafficClass: 5, ttl: 63).mpls(label: 17, ttl: 9).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2)
+    let found = fields(packet)
+    #expect(found[.ethType] == 0x8847)
+    #expect(found[.mplsLabel] == 0xabcde)
+    #expect(found[.mplsTC] == 5)
+    #expect(found[.mplsBOS] == 0)
+    #expect(found[.mplsTTL] == 63)
+    #expect(found[.ipv4Src] == 0)
+    #expect(found[.pbbISID] == 0)
+    #expect(parseGuarded(packet.bytes).layout.l3 == 0)
+    let last = fields(FramePacket().mpls(label: 3, etherType: 0x8848).ipv6("fd00::1", "fd00::2").udp(1, 2))
+    #expect(last[.ethType] == 0x8848)
+    #expect(last[.mplsBOS] == 1)
+    #expect(last[.mplsLabel] == 3)
+    #expect(last[.ipv6Src] == 0)
+  }
+
+  @Test func aServiceTagHasAServiceIDAndHidesTheFrameBehindIt() {
+    let customer = FramePacket(to: "02:00:00:00:00:0c", from: "02:00:00:00:00:0d").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).bytes
+    let found = fields(FramePacket().vlan(9, tpid: 0x88a8).etherType(0x88e7, payload: [0xff, 0x01, 0x02, 0x03] + customer))
+    #expect(found[.ethType] == 0x88e7)
+    #expect(found[.pbbISID] == 0x010203)
+    #expect(found[.vlanVID] == 0x1009)
+    #expect(found[.mplsLabel] == 0)
+    #expect(found[.ethDst] == 0x0200_0000_0002)
+    #expect(found[.ipv4Src] == 0)
+  }
+
+  /// Chains of extension headers, and which bits of OFPIEH_* they have.
+  private static let chains: [(headers: [IPv6Extension], bits: String)] = [
+    ([], ""), ([.hopByHop()], "+hop"), ([.destinationOptions()], "+dest"), ([.routing()], "+router"),
+    ([.fragment(offset: 0, more: true)], "+frag"), ([.fragment(offset: 64, more: false), .hopByHop()], "+frag"), ([.authentication()], "+auth"),
+    ([.mobility], ""), ([.mobility, .hopByHop()], "+unseq"),
+    // In the recommended order.
+    ([.hopByHop(), .destinationOptions(), .routing(), .fragment(offset: 0, more: false), .authentication(), .destinationOptions()],
+     "+hop+dest+router+frag+auth"),
+    ([.destinationOptions(), .authentication()], "+dest+auth"), ([.destinationOptions(), .destinationOptions()], "+dest"),
+    ([.routing(), .destinationOptions()], "+router+dest"),
+    // Out of order.
+    ([.routing(), .hopByHop()], "+router+unseq"), ([.authentication(), .routing()], "+auth+router+unseq"),
+    ([.routing(), .destinationOptions(), .authentication()], "+router+dest+auth+unseq"),
+    ([.destinationOptions(), .destinationOptions(), .routing()], "+dest+router+unseq"),
+    // More often than expected.
+    ([.hopByHop(), .hopByHop()], "+hop+unrep"), ([.routing(), .routing()], "+router+unrep"),
+    ([.destinationOptions(), .destinationOptions(), .destinationOptions()], "+dest+unrep"),
+    ([.authentication(), .routing(), .authentication()], "+auth+router+unrep+unseq"),
+  ]
+
+  @Test(arguments: chains.indices)
+  func extensionHeadersAreNotedWithTheirOrder(_ index: Int) throws {
+    let (headers, bits) = Self.chains[index]
+    let payload = [UInt8](repeating: 0, count: 16)
+    func expect(_ packet: FramePacket, _ bits: String) throws {
+      let expected = bits.isEmpty ? 0 : try FlowField.ipv6ExtHdr.parse(TextPiece(bits)).value
+      let found = fields(packet)[.ipv6ExtHdr] ?? 0
+      #expect(found == expected, "\(headers): \(FlowField.ipv6ExtHdr.format(found, mask: found))")
+    }
+    let base = FramePacket().ipv6("fd00::1", "fd00::2", label: 0xfffff, extensions: headers)
+    try expect(base.udp(1, 2, payload: payload), bits)
+    // What follows a later fragment's header is no header.
+    if case .fragment(64, _) = headers.first { return }
+    try expect(base.ip(proto: 59, payload: []), bits + "+nonext")
+    let isLastEncryption = headers.filter { if case .destinationOptions = $0 { true } else { false } }.count < 2
+    guard isLastEncryption, !bits.contains("dest") else { return }
+    try expect(base.ip(proto: 50, payload: payload), bits + "+esp")
+  }
+
   @Test func aFieldThatThePacketDoesNotHaveIsZero() {
     let (key, _) = parseGuarded(FramePacket().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).bytes)
-    for field in [FlowField.tcpFlags, .innerVLANTCI, .arpSHA, .arpTHA, .metadata, .ipv6Src, .ndTarget] {
+    for field in [FlowField.tcpFlags, .innerVLANTCI, .arpSHA, .arpTHA, .ipv6Src, .ndTarget, .mplsLabel, .pbbISID, .ipv6ExtHdr, .recircID, .tunnelID, .metadata, .reg0] {
       #expect(key[field] == 0, "\(field)")
     }
   }

@@ -94,6 +94,28 @@ private func message(_ text: String) -> String {
     ("ipv6,ipv6_dst=1:0:0:2::3", "ipv6,ipv6_dst=1:0:0:2::3"),
     ("ipv6,ipv6_label=0x12345", "ipv6,ipv6_label=0x12345"),
     ("metadata=0x10/0xf0", "metadata=0x10/0xf0"),
+    ("metadata=0xffffffffffffffff", "metadata=0xffffffffffffffff"),
+    ("tun_id=0x10000000000", "tun_id=0x10000000000"),
+    ("tunnel_id=5/0xff", "tun_id=0x5/0xff"),
+    ("reg7=1,reg0=0x10/0xf0", "reg0=0x10/0xf0,reg7=0x1"),
+    ("metadata=1,tun_id=2,reg3=3,ip", "ip,reg3=0x3,tun_id=0x2,metadata=0x1"),
+    ("mpls,mpls_label=0xfffff", "mpls,mpls_label=1048575"),
+    ("dl_type=0x8847,mpls_bos=1,mpls_tc=7,mpls_ttl=64,mpls_label=16", "mpls,mpls_label=16,mpls_tc=7,mpls_ttl=64,mpls_bos=1"),
+    ("mplsm,mpls_bos=0", "mplsm,mpls_bos=0"),
+    ("dl_type=0x88e7,pbb_isid=70000", "dl_type=0x88e7,pbb_isid=70000"),
+    ("pbb_isid=0x10000/0xff0000,eth_type=0x88e7", "dl_type=0x88e7,pbb_isid=0x10000/0xff0000"),
+    ("ipv6,ipv6_exthdr=+hop-frag", "ipv6,ipv6_exthdr=-frag+hop"),
+    ("ipv6,ipv6_exthdr=0x40/0x50", "ipv6,ipv6_exthdr=-frag+hop"),
+    ("ipv6,ipv6_exthdr=0", "ipv6,ipv6_exthdr=0x000"),
+    ("ipv6,ipv6_exthdr=+nonext+esp+auth+dest+frag+router+hop+unrep+unseq", "ipv6,ipv6_exthdr=0x1ff"),
+    ("ipv6,ipv6_flabel=0x12300/0xfff00", "ipv6,ipv6_label=0x12300/0xfff00"),
+    ("rarp", "rarp"),
+    ("dl_type=0x8035,arp_op=3,arp_sha=1:2:3:4:5:6", "rarp,arp_op=3,arp_sha=01:02:03:04:05:06"),
+    ("icmp,icmpv4_type=8,icmpv4_code=0", "icmp,icmp_type=8,icmp_code=0"),
+    ("icmp6,icmpv6_type=136,nd_target=::/8,nd_tll=2:0:0:0:0:1", "icmp6,icmp_type=136,nd_target=::/8,nd_tll=02:00:00:00:00:01"),
+    ("icmp6,nd_target=fe80::1,icmp_code=0,icmp_type=135", "icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1"),
+    ("OXM_OF_ETH_TYPE=0x800,NXM_OF_IP_SRC=10.0.0.0/8,NXM_NX_REG1=7", "ip,reg1=0x7,nw_src=10.0.0.0/8"),
+    ("in_phy_port=3", "in_port=3"),
     ("in_port=1", "in_port=1"),
     ("in_port=eth2", "in_port=2"),
     ("in_port=LOCAL", "in_port=LOCAL"),
@@ -131,6 +153,24 @@ private func message(_ text: String) -> String {
     ("ip=4", "column 1, 'ip=4': ip takes no value"),
     ("ip,ipv6", "column 4, 'ipv6': this contradicts an item before it in the match; expected each field once"),
     ("tcp,nw_proto=17", "column 5, 'nw_proto=17': this contradicts an item before it in the match; expected each field once"),
+    ("mpls_label=5", "column 1, 'mpls_label=5': this field needs mpls or mplsm in the match; expected the protocol to be named as well"),
+    ("mpls,mpls_label=0x100000", "column 17, '0x100000': the number is too large; expected 0 to 0xfffff, decimal or 0x..."),
+    ("mpls,mpls_label=5/7", "column 6, 'mpls_label=5/7': only a whole value can be matched of this field; expected a value without a mask"),
+    ("mpls,mpls_bos=2", "column 15, '2': the number is too large; expected 0 to 1, decimal or 0x..."),
+    ("mpls,pbb_isid=1", "column 6, 'pbb_isid=1': this field needs dl_type=0x88e7 in the match; expected the protocol to be named as well"),
+    ("dl_type=0x88e7,pbb_isid=0x1000000", "column 25, '0x1000000': the number is too large; expected 0 to 0xffffff, decimal or 0x..."),
+    ("ip,ipv6_exthdr=1", "column 4, 'ipv6_exthdr=1': this field needs ipv6 in the match; expected the protocol to be named as well"),
+    ("ipv6,ipv6_exthdr=+hip", "column 19, 'hip': not a kind of extension header; expected nonext, esp, auth, dest, frag, router, hop, unrep or unseq, each behind + or -"),
+    ("ipv6,ipv6_exthdr=+hop+hop", "column 23, 'hop': the kind of extension header is given twice"),
+    ("ipv6,ipv6_exthdr=0x200", "column 18, '0x200': the number is too large; expected 0 to 511, decimal or 0x..."),
+    ("icmp6,nd_target=::1", "column 7, 'nd_target=::1': this field needs icmp6 and icmp_type=135 or icmp_type=136 in the match; expected the protocol to be named as well"),
+    ("icmp6,icmp_type=136,nd_sll=1:2:3:4:5:6", "column 21, 'nd_sll=1:2:3:4:5:6': this field needs icmp6 and icmp_type=135 in the match; expected the protocol to be named as well"),
+    ("nd_tll=1:2:3:4:5:6,icmp6,icmp_type=135", "column 1, 'nd_tll=1:2:3:4:5:6': this field needs icmp6 and icmp_type=136 in the match; expected the protocol to be named as well"),
+    ("udp_dst=1,nw_src=10.0.0.1", "column 1, 'udp_dst=1': this field needs udp or udp6 in the match; expected the protocol to be named as well"),
+    ("in_port=1,in_phy_port=2", "column 11, 'in_phy_port=2': this contradicts an item before it in the match; expected each field once"),
+    ("reg8=1", "column 1, 'reg8': not a field that can be matched; expected reg0"),
+    ("recirc_id=1", "column 1, 'recirc_id': not a field that can be matched; expected a field such as in_port, dl_vlan, nw_src, tp_dst, or a protocol such as ip, tcp, arp, ipv6"),
+    ("OXM_OF_eth_src=1:2:3:4:5:6", "column 1, 'OXM_OF_eth_src': not a field that can be matched; expected a field such as in_port, dl_vlan, nw_src, tp_dst, or a protocol such as ip, tcp, arp, ipv6"),
     ("in_port=1/2", "column 1, 'in_port=1/2': only a whole value can be matched of this field; expected a value without a mask"),
     ("in_port=eth9", "column 9, 'eth9': there is no port of this name; expected a port's number or name, or LOCAL"),
     ("in_port=65536", "column 9, '65536': the port number is too large; expected a number from 0 to 65535, or a name"),
@@ -153,6 +193,56 @@ private func message(_ text: String) -> String {
     // A port called "12" would be read as number 12.
     #expect(try FlowMatch(text: "in_port=99").text(names: ports) == "in_port=99")
     #expect(try FlowMatch(text: "in_port=5").text(names: ports) == "in_port=5")
+  }
+
+  @Test func aPacketThatWasParsedAgainIsPrintedWithItsNumberAndOthersAreNot() {
+    var key = FlowKey()
+    var mask = FlowMask()
+    mask.include(.recircID)
+    #expect(FlowMatch(key, mask).text() == "")
+    key[.recircID] = 0x1f
+    #expect(FlowMatch(key, mask).text() == "recirc_id(0x1f)")
+  }
+
+  /// Every field that text can name: its name, a value, and what must stand beside it.
+  @Test(arguments: FlowField.allCases)
+  func everyFieldIsReadUnderItsNameAndOnlyWhereItsPrerequisiteIsMet(_ field: FlowField) throws {
+    guard field != .recircID else { return }
+    let beside: String =
+      switch FieldRequirement(field) {
+      case .none: ""
+      case .ipv4, .ipv4OrARP, .ip, .ipOrARP: "ip"
+      case .ipv6: "ipv6"
+      case .arp: "arp"
+      case .mpls: "mpls"
+      case .pbb: "dl_type=0x88e7"
+      case .tcp, .transport: "tcp"
+      case .udp: "udp"
+      case .sctp: "sctp"
+      case .icmp: "icmp"
+      case .icmpv6: "icmp6"
+      case .neighbour, .neighbourSolicitation: "icmp6,icmp_type=135"
+      case .neighbourAdvertisement: "icmp6,icmp_type=136"
+      }
+    // An exact value that each kind of field can have.
+    let item =
+      switch field {
+      case .ipProto: "nw_proto=47"
+      case .vlanVID: "vlan_vid=0x1005"
+      case .vlanTCI, .innerVLANTCI: "\(field.name)=0x1005"
+      case .ipTOS: "nw_tos=4"
+      case .ethType: "eth_type=0x88cc"
+      case .ipFrag: "ip_frag=1/3"
+      default: "\(field.name)=\(field.format(1, mask: field.allOnes))"
+      }
+    let whole = beside.isEmpty ? item : "\(beside),\(item)"
+    let match = try FlowMatch(text: whole)
+    #expect(match.mask[field] != 0, "\(whole)")
+    #expect(try FlowMatch(text: match.text()) == match, "\(whole)")
+    #expect(FieldRequirement(field).isMet(by: match))
+    guard !beside.isEmpty else { return }
+    #expect(message(item).contains("needs \(FieldName.named(field.name)?.requirement.words ?? "?") in the match"), "\(item)")
+    #expect(message(item).contains(field.name))
   }
 
   @Test func everyShorthandSetsItsTypeAndProtocol() throws {
@@ -203,18 +293,26 @@ private func randomMatch(_ random: inout SeededGenerator) -> FlowMatch {
     mask.include(field)
   }
   if Bool.random(using: &random) { pin(.inPort, UInt128(UInt16.random(in: 0 ... .max, using: &random))) }
-  var fields: [FlowField] = [.ethSrc, .ethDst, .vlanTCI, .innerVLANTCI, .metadata]
+  var fields: [FlowField] = [.ethSrc, .ethDst, .vlanTCI, .innerVLANTCI, .metadata, .tunnelID, .reg0, .reg3, .reg7]
   let ip: [FlowField] = [.ipTTL, .ipTOS, .ipFrag]
-  switch Int.random(in: 0..<5, using: &random) {
+  switch Int.random(in: 0..<7, using: &random) {
   case 0: break
   case 1: pin(.ethType, UInt128(UInt16.random(in: 0x600...0x7ff, using: &random)))
+  case 5:
+    pin(.ethType, Bool.random(using: &random) ? 0x8847 : 0x8848)
+    for (field, limit) in [(FlowField.mplsLabel, 0xfffff), (.mplsTC, 7), (.mplsBOS, 1), (.mplsTTL, 255)] where Bool.random(using: &random) {
+      pin(field, UInt128(Int.random(in: 0...limit, using: &random)))
+    }
+  case 6:
+    pin(.ethType, 0x88e7)
+    fields.append(.pbbISID)
   case 2:
-    pin(.ethType, 0x806)
+    pin(.ethType, Bool.random(using: &random) ? 0x806 : 0x8035)
     fields += [.arpSPA, .arpTPA, .arpSHA, .arpTHA]
     if Bool.random(using: &random) { pin(.arpOp, 1) }
   case let version:
     pin(.ethType, version == 3 ? 0x800 : 0x86dd)
-    fields += ip + (version == 3 ? [.ipv4Src, .ipv4Dst] : [.ipv6Src, .ipv6Dst, .ipv6Label])
+    fields += ip + (version == 3 ? [.ipv4Src, .ipv4Dst] : [.ipv6Src, .ipv6Dst, .ipv6Label, .ipv6ExtHdr])
     switch Int.random(in: 0..<5, using: &random) {
     case 0: break
     case 1:
@@ -225,8 +323,16 @@ private func randomMatch(_ random: inout SeededGenerator) -> FlowMatch {
       fields += [.udpSrc, .udpDst]
     case 3:
       pin(.ipProto, version == 3 ? 1 : 58)
-      fields += [.icmpType, .icmpCode]
-      if version == 4 { fields += [.ndTarget, .ndSLL, .ndTLL] }
+      fields.append(.icmpCode)
+      switch Int.random(in: 0..<3, using: &random) {
+      case 0 where version == 4:
+        pin(.icmpv6Type, 135)
+        fields += [.ndTarget, .ndSLL]
+      case 1 where version == 4:
+        pin(.icmpv6Type, 136)
+        fields += [.ndTarget, .ndTLL]
+      default: fields.append(.icmpType)
+      }
     default: pin(.ipProto, UInt128(UInt8.random(in: 0...255, using: &random)))
     }
   }

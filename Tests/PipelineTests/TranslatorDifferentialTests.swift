@@ -287,6 +287,7 @@ private func blend(_ key: FlowKey, _ mask: FlowMask, _ other: FlowKey) -> FlowKe
   var result = FlowKey()
   result.line0 = key.line0 & mask.bits.line0 | other.line0 & ~mask.bits.line0
   result.line1 = key.line1 & mask.bits.line1 | other.line1 & ~mask.bits.line1
+  result.line2 = key.line2 & mask.bits.line2 | other.line2 & ~mask.bits.line2
   return result
 }
 

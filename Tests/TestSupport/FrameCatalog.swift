@@ -57,6 +57,14 @@ public enum FrameCatalog {
       ("IPv6 first fragment", extended(.fragment(offset: 0, more: true)).udp(1, 2, payload: text)),
       ("IPv6 later fragment", extended(.fragment(offset: 64, more: false)).udp(1, 2, payload: text)),
       ("IPv6 fragment that is whole", extended(.fragment(offset: 0, more: false)).udp(1, 2, payload: text)),
+      ("IPv6 extensions out of order", extended(.routing(), .hopByHop(), .destinationOptions(), .routing()).udp(1, 2, payload: text)),
+      ("IPv6 ESP", v6.ip(proto: 50, payload: .init(repeating: 3, count: 24))),
+      ("RARP", FramePacket().etherType(0x8035, payload: Array(arp(3).bytes.dropFirst(14)))),
+      ("MPLS, IPv4 UDP", v4.mpls(label: 16, trafficClass: 3).udp(1000, 53, payload: text)),
+      ("MPLS, two entries, IPv6 TCP", v6.mpls(label: 0xfffff, ttl: 1).mpls(label: 17).tcp(1000, 80)),
+      ("MPLS multicast, tagged", v4.vlan(7).mpls(label: 99, etherType: 0x8848).udp(1000, 53)),
+      ("PBB, IPv4 UDP", FramePacket().etherType(0x88e7, payload: [0x40, 0x12, 0x34, 0x56] + v4.udp(1000, 53).bytes)),
+      ("PBB, service tag in front", FramePacket().vlan(8, tpid: 0x88a8).etherType(0x88e7, payload: [0, 0, 0, 1] + v6.udp(1000, 53).bytes)),
     ].map { NamedFrame($0.0, $0.1.bytes) }
 
   /// Malformed frames, each with the name of its malformation.
@@ -77,6 +85,9 @@ public enum FrameCatalog {
     ("ipv6-bad-extension", extended(.hopByHop(), .hopByHop(), .hopByHop(), .hopByHop(), .hopByHop(), .hopByHop(), .hopByHop(), .hopByHop(), .hopByHop()).udp(1, 2).bytes),
     ("arp-bad", Array(arp(1).bytes.prefix(41))),
     ("arp-bad", arp(1).bytes.changed(at: 18, to: 7)),
+    ("mpls-truncated", Array(FramePacket().mpls(label: 16).bytes.prefix(17))),
+    ("mpls-truncated", Array(FramePacket().vlan(1).vlan(2).mpls(label: 16).bytes.prefix(25))),
+    ("pbb-truncated", FramePacket().etherType(0x88e7, payload: .init(repeating: 0, count: 17)).bytes),
     ("l4-truncated", v4.ip(proto: 6, payload: .init(repeating: 0, count: 19)).bytes),
     ("l4-truncated", v4.ip(proto: 17, payload: .init(repeating: 0, count: 7)).bytes),
     ("l4-truncated", v4.ip(proto: 132, payload: .init(repeating: 0, count: 11)).bytes),

@@ -19,6 +19,14 @@ public struct FramePacket: Sendable {
     var control: UInt16
   }
 
+  /// An MPLS label stack entry; the bottom-of-stack bit comes from its place.
+  struct Label: Sendable {
+    var etherType: UInt16
+    var label: UInt32
+    var trafficClass: UInt8
+    var ttl: UInt8
+  }
+
   /// What stands behind the EtherType.
   enum Network: Sendable {
     case raw(etherType: UInt16)
@@ -41,6 +49,7 @@ public struct FramePacket: Sendable {
   var destination: [UInt8]
   var source: [UInt8]
   var tags: [Tag] = []
+  var labels: [Label] = []
   var network: Network = .raw(etherType: 0x88b5)
   var transport: Transport = .none
   var ports: (UInt16, UInt16) = (0, 0)
@@ -58,6 +67,12 @@ public struct FramePacket: Sendable {
   /// Adds a VLAN tag inside the ones that are there.
   public func vlan(_ id: UInt16, priority: UInt8 = 0, dei: Bool = false, tpid: UInt16 = 0x8100) -> Self {
     with { $0.tags.append(Tag(tpid: tpid, control: UInt16(priority) << 13 | (dei ? 0x1000 : 0) | id & 0xfff)) }
+  }
+
+  /// Adds an MPLS label stack entry below the ones that are there; the network header stands behind the last one.
+  /// - Parameter etherType: 0x8847 or 0x8848; that of the outermost entry counts.
+  public func mpls(label: UInt32, trafficClass: UInt8 = 0, ttl: UInt8 = 64, etherType: UInt16 = 0x8847) -> Self {
+    with { $0.labels.append(Label(etherType: etherType, label: label, trafficClass: trafficClass, ttl: ttl)) }
   }
 
   /// Another EtherType, with these bytes behind it.
@@ -157,18 +172,26 @@ public struct FramePacket: Sendable {
   public var bytes: [UInt8] {
     var frame = destination + source
     for tag in tags { frame += bigEndian(tag.tpid) + bigEndian(tag.control) }
+    let type: UInt16
+    let body: [UInt8]
     switch network {
-    case .raw(let type): frame += bigEndian(type) + payload
-    case .arp(let body): frame += bigEndian(UInt16(0x0806)) + body
-    case .ipv4(let header): frame += bigEndian(UInt16(0x0800)) + header.packet(self)
-    case .ipv6(let header): frame += bigEndian(UInt16(0x86dd)) + header.packet(self)
+    case .raw(let etherType): (type, body) = (etherType, payload)
+    case .arp(let packet): (type, body) = (0x0806, packet)
+    case .ipv4(let header): (type, body) = (0x0800, header.packet(self))
+    case .ipv6(let header): (type, body) = (0x86dd, header.packet(self))
     }
+    frame += bigEndian(labels.first?.etherType ?? type)
+    for (place, entry) in labels.enumerated() {
+      let word = entry.label << 12 | UInt32(entry.trafficClass) << 9 | (place == labels.count - 1 ? 0x100 : 0) | UInt32(entry.ttl)
+      frame += bigEndian(UInt16(word >> 16)) + bigEndian(UInt16(truncatingIfNeeded: word))
+    }
+    frame += body
     if frame.count < minimumLength { frame += [UInt8](repeating: 0, count: minimumLength - frame.count) }
     return frame
   }
 
   /// Where the network header begins.
-  public var networkOffset: Int { 14 + 4 * tags.count }
+  public var networkOffset: Int { 14 + 4 * (tags.count + labels.count) }
 
   /// The protocol number of the transport header.
   var proto: UInt8 {

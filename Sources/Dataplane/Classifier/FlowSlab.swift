@@ -181,7 +181,7 @@ extension FlowSlab {
     slot.pointee.output = spec.pointee.output
     slot.pointee.kind = spec.pointee.kind
     slot.pointee.hash = spec.pointee.hash
-    slot.pointee.usesLine1 = masks[Int(spec.pointee.mask)].lines & 2 != 0
+    slot.pointee.usesLine1 = masks[Int(spec.pointee.mask)].packetLines & 2 != 0
     if slot.pointee.usesLine1 { line1[Int(index)] = spec.pointee.key.line1 }
     let words = UnsafeMutableRawPointer(slot).assumingMemoryBound(to: UInt64.self)
     sluice_store_relaxed_u64(words + 10, spec.pointee.now)

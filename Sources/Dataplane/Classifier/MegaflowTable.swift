@@ -148,7 +148,7 @@ struct MegaflowTable: ~Copyable {
     for place in 0..<maskCount {
       let maskIndex = Int(order[place])
       let mask = UnsafePointer(slab.masks + maskIndex)
-      let maskLines = mask.pointee.lines
+      let maskLines = mask.pointee.packetLines
       guard maskLines & ~lines == 0 else { continue }
       let hash = secrets.hash(key, mask, lines: maskLines)
       let tag = hash >> 32

@@ -1,9 +1,10 @@
 // FieldName.swift
 //
-// What: the names that rule text has for fields: ovs-ofctl's, old and new, and Sluice's own for the inner tag.
+// What: the names that rule text has for fields and protocols: ovs-ofctl's, old and new, those of OpenFlow's and Nicira's field
+//       classes (OXM_OF_ETH_DST, NXM_NX_REG0), and Sluice's own for the inner tag and the extension headers.
 // Threads: constants.
-// Cost: one dictionary probe per name.
-// Source: ovs-fields(7), ovs-ofctl(8) "Flow Syntax".
+// Cost: one look-up in a WordTable per name; nothing is allocated.
+// Source: ovs-fields(7), ovs-ofctl(8) "Flow Syntax"; OpenFlow Switch Specification 1.3.5, section 7.2.3.7 (names of the OXM class).
 
 /// A name of a field in rule text.
 public struct FieldName: Sendable {
@@ -35,18 +36,28 @@ public struct FieldName: Sendable {
   }
 
   /// The field that a name stands for.
-  public static func named(_ name: String) -> FieldName? { table[name] }
+  public static func named(_ name: String) -> FieldName? { named(TextPiece(name)) }
+
+  /// The field that a name stands for: as ovs-ofctl has it, or in capitals behind `OXM_OF_`, `NXM_OF_` or `NXM_NX_`.
+  public static func named(_ piece: TextPiece) -> FieldName? {
+    guard case .field(let name) = MatchWord.named(piece) else { return nil }
+    return name
+  }
 
   /// All names, in alphabetical order.
-  public static let allNames: [String] = table.keys.sorted()
+  public static let allNames: [String] = all.map(\.name).sorted()
 
-  private static let table: [String: FieldName] = {
-    var table: [String: FieldName] = [:]
+  fileprivate static let all: [(name: String, field: FieldName)] = {
+    var all: [(name: String, field: FieldName)] = []
     func define(_ names: String..., as field: FieldName) {
-      for name in names { table[name] = field }
+      for name in names { all.append((name, field)) }
     }
-    define("in_port", as: FieldName(.inPort, exact: true))
+    // A packet's port is also its physical port: there are no ports made of others.
+    define("in_port", "in_phy_port", as: FieldName(.inPort, exact: true))
     define("metadata", as: FieldName(.metadata))
+    define("tun_id", "tunnel_id", as: FieldName(.tunnelID))
+    let registers: [FlowField] = [.reg0, .reg1, .reg2, .reg3, .reg4, .reg5, .reg6, .reg7]
+    for (number, field) in registers.enumerated() { define("reg\(number)", as: FieldName(field)) }
     define("dl_src", "eth_src", as: FieldName(.ethSrc))
     define("dl_dst", "eth_dst", as: FieldName(.ethDst))
     define("dl_type", "eth_type", as: FieldName(.ethType, exact: true))
@@ -69,7 +80,13 @@ public struct FieldName: Sendable {
     define("ip_frag", "nw_frag", as: FieldName(.ipFrag))
     define("ipv6_src", as: FieldName(.ipv6Src))
     define("ipv6_dst", as: FieldName(.ipv6Dst))
-    define("ipv6_label", as: FieldName(.ipv6Label))
+    define("ipv6_label", "ipv6_flabel", as: FieldName(.ipv6Label))
+    define("ipv6_exthdr", as: FieldName(.ipv6ExtHdr))
+    define("mpls_label", as: FieldName(.mplsLabel, exact: true))
+    define("mpls_tc", as: FieldName(.mplsTC, exact: true))
+    define("mpls_bos", as: FieldName(.mplsBOS, exact: true))
+    define("mpls_ttl", as: FieldName(.mplsTTL, exact: true))
+    define("pbb_isid", as: FieldName(.pbbISID))
     define("arp_op", as: FieldName(.arpOp, exact: true))
     define("arp_spa", as: FieldName(.arpSPA))
     define("arp_tpa", as: FieldName(.arpTPA))
@@ -84,15 +101,101 @@ public struct FieldName: Sendable {
     define("udp_dst", as: FieldName(.udpDst))
     define("sctp_src", as: FieldName(.sctpSrc))
     define("sctp_dst", as: FieldName(.sctpDst))
-    define("icmp_type", as: FieldName(.icmpType))
-    define("icmp_code", as: FieldName(.icmpCode))
+    define("icmp_type", "icmpv4_type", as: FieldName(.icmpType))
+    define("icmp_code", "icmpv4_code", as: FieldName(.icmpCode))
     define("icmpv6_type", as: FieldName(.icmpv6Type))
     define("icmpv6_code", as: FieldName(.icmpv6Code))
     define("nd_target", as: FieldName(.ndTarget))
     define("nd_sll", as: FieldName(.ndSLL))
     define("nd_tll", as: FieldName(.ndTLL))
-    return table
+    return all
   }()
+}
+
+extension FlowField {
+  /// The name that actions and explanations are written with.
+  public var name: String {
+    switch self {
+    case .inPort: "in_port"
+    case .ethDst: "eth_dst"
+    case .ethSrc: "eth_src"
+    case .ethType: "eth_type"
+    case .vlanTCI: "vlan_tci"
+    case .vlanVID: "vlan_vid"
+    case .vlanPCP: "vlan_pcp"
+    case .innerVLANTCI: "vlan_tci2"
+    case .innerVLANVID: "dl_vlan2"
+    case .innerVLANPCP: "dl_vlan_pcp2"
+    case .ipProto: "nw_proto"
+    case .ipTTL: "nw_ttl"
+    case .ipTOS: "nw_tos"
+    case .ipDSCP: "ip_dscp"
+    case .ipECN: "nw_ecn"
+    case .ipFrag: "ip_frag"
+    case .ipv4Src: "ip_src"
+    case .ipv4Dst: "ip_dst"
+    case .ipv6Src: "ipv6_src"
+    case .ipv6Dst: "ipv6_dst"
+    case .ipv6Label: "ipv6_label"
+    case .tcpSrc: "tcp_src"
+    case .tcpDst: "tcp_dst"
+    case .tcpFlags: "tcp_flags"
+    case .udpSrc: "udp_src"
+    case .udpDst: "udp_dst"
+    case .sctpSrc: "sctp_src"
+    case .sctpDst: "sctp_dst"
+    case .icmpType: "icmp_type"
+    case .icmpCode: "icmp_code"
+    case .icmpv6Type: "icmpv6_type"
+    case .icmpv6Code: "icmpv6_code"
+    case .ndTarget: "nd_target"
+    case .ndSLL: "nd_sll"
+    case .ndTLL: "nd_tll"
+    case .arpOp: "arp_op"
+    case .arpSPA: "arp_spa"
+    case .arpTPA: "arp_tpa"
+    case .arpSHA: "arp_sha"
+    case .arpTHA: "arp_tha"
+    case .metadata: "metadata"
+    case .mplsLabel: "mpls_label"
+    case .mplsTC: "mpls_tc"
+    case .mplsBOS: "mpls_bos"
+    case .mplsTTL: "mpls_ttl"
+    case .pbbISID: "pbb_isid"
+    case .ipv6ExtHdr: "ipv6_exthdr"
+    case .tunnelID: "tun_id"
+    case .reg0: "reg0"
+    case .reg1: "reg1"
+    case .reg2: "reg2"
+    case .reg3: "reg3"
+    case .reg4: "reg4"
+    case .reg5: "reg5"
+    case .reg6: "reg6"
+    case .reg7: "reg7"
+    case .recircID: "recirc_id"
+    }
+  }
+}
+
+/// A word that begins an item of a match.
+enum MatchWord {
+  case field(FieldName)
+  case shorthand(ProtocolName)
+
+  /// The word that a piece is, if it is one.
+  static func named(_ piece: TextPiece) -> MatchWord? {
+    if let word = words[piece] { return word }
+    // OXM_OF_ETH_DST and its like: the name in capitals behind that of the class.
+    guard piece.count > 7, piece.bytes[piece.start + 3] == UInt8(ascii: "_") else { return nil }
+    let prefix = piece.part(piece.start, piece.start + 7)
+    guard prefix.equals("OXM_OF_") || prefix.equals("NXM_OF_") || prefix.equals("NXM_NX_") else { return nil }
+    return capitals[piece.part(piece.start + 7, piece.end)]
+  }
+
+  private static let words = WordTable<MatchWord>(
+    FieldName.all.map { ($0.name, .field($0.field)) } + ProtocolName.all.map { ($0.name.description, .shorthand($0)) })
+
+  private static let capitals = WordTable<MatchWord>(FieldName.all.map { ($0.name.uppercased(), .field($0.field)) })
 }
 
 /// The shorthands that stand for an EtherType and perhaps an IP protocol.
@@ -108,12 +211,13 @@ struct ProtocolName {
     ProtocolName(name: "sctp", etherType: EtherType.ipv4, ipProtocol: IPProtocol.sctp),
     ProtocolName(name: "icmp", etherType: EtherType.ipv4, ipProtocol: IPProtocol.icmp),
     ProtocolName(name: "arp", etherType: EtherType.arp, ipProtocol: nil),
+    ProtocolName(name: "rarp", etherType: EtherType.rarp, ipProtocol: nil),
+    ProtocolName(name: "mpls", etherType: EtherType.mpls, ipProtocol: nil),
+    ProtocolName(name: "mplsm", etherType: EtherType.mplsMulticast, ipProtocol: nil),
     ProtocolName(name: "ipv6", etherType: EtherType.ipv6, ipProtocol: nil),
     ProtocolName(name: "tcp6", etherType: EtherType.ipv6, ipProtocol: IPProtocol.tcp),
     ProtocolName(name: "udp6", etherType: EtherType.ipv6, ipProtocol: IPProtocol.udp),
     ProtocolName(name: "sctp6", etherType: EtherType.ipv6, ipProtocol: IPProtocol.sctp),
     ProtocolName(name: "icmp6", etherType: EtherType.ipv6, ipProtocol: IPProtocol.icmpv6),
   ]
-
-  static func named(_ piece: TextPiece) -> ProtocolName? { all.first { piece.equals($0.name) } }
 }

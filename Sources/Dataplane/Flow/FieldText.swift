@@ -6,7 +6,7 @@
 //             bit that the field is too narrow for.
 // Threads: pure.
 // Cost: one walk over the bytes; no allocation but for errors.
-// Source: ovs-fields(7); RFC 4291 section 2.2 and RFC 5952 (IPv6 text); IEEE 802-2014 section 8.1 (MAC text).
+// Source: ovs-fields(7); OpenFlow Switch Specification 1.3.5, section 7.2.3.8 (extension headers); RFC 4291 section 2.2 and RFC 5952 (IPv6 text); IEEE 802-2014 section 8.1 (MAC text).
 
 /// A value and the bits of it that count.
 public struct MaskedValue: Equatable, Sendable {
@@ -22,9 +22,12 @@ extension FlowField {
     case .ethDst, .ethSrc, .arpSHA, .arpTHA, .ndSLL, .ndTLL: .mac
     case .ipv4Src, .ipv4Dst, .arpSPA, .arpTPA: .ipv4
     case .ipv6Src, .ipv6Dst, .ndTarget: .ipv6
-    case .ethType, .vlanTCI, .innerVLANTCI, .ipv6Label, .metadata: .hexadecimal
+    case .ethType, .vlanTCI, .innerVLANTCI, .ipv6Label, .metadata, .tunnelID, .reg0, .reg1, .reg2, .reg3, .reg4, .reg5, .reg6, .reg7,
+      .recircID:
+      .hexadecimal
     case .ipFrag: .frag
     case .tcpFlags: .tcpFlags
+    case .ipv6ExtHdr: .extensionHeaders
     default: .decimal
     }
   }
@@ -36,8 +39,8 @@ extension FlowField {
     switch format {
     case .port: return MaskedValue(value: UInt128(try names.parse(piece)), mask: allOnes)
     case .frag: return try parseFragment(piece)
-    case .tcpFlags where piece.count > 0 && TCPFlagNames.isSign(piece.bytes[piece.start]):
-      return try TCPFlagNames.parse(piece)
+    case .tcpFlags where FlagNames.isList(piece): return try FlagNames.tcp.parse(piece)
+    case .extensionHeaders where FlagNames.isList(piece): return try FlagNames.extensionHeaders.parse(piece)
     default: break
     }
     guard let (before, after) = piece.split(at: UInt8(ascii: "/")) else {
@@ -55,7 +58,9 @@ extension FlowField {
       // The mask is written even when it is whole: a bare number is no kind of fragment.
       return FragmentWords.word(value, mask) ?? "\(value)/\(mask)"
     case .tcpFlags:
-      if mask != allOnes, let text = TCPFlagNames.format(value, mask) { return text }
+      if mask != allOnes, let text = FlagNames.tcp.format(value, mask) { return text }
+    case .extensionHeaders:
+      if mask != allOnes, let text = FlagNames.extensionHeaders.format(value, mask) { return text }
     case .ipv4, .ipv6:
       let text = formatValue(value)
       if mask == allOnes { return text }
@@ -126,7 +131,7 @@ extension FlowField {
     case .mac: AddressText.formatMAC(UInt64(truncatingIfNeeded: value))
     case .ipv4: AddressText.formatIPv4(UInt32(truncatingIfNeeded: value))
     case .ipv6: AddressText.formatIPv6(value)
-    case .tcpFlags: "0x" + padded(String(value, radix: 16), to: 3)
+    case .tcpFlags, .extensionHeaders: "0x" + padded(String(value, radix: 16), to: 3)
     case .hexadecimal where place.width == 16: "0x" + padded(String(value, radix: 16), to: 4)
     case .hexadecimal: "0x" + String(value, radix: 16)
     default: String(value)
@@ -168,32 +173,44 @@ private enum FragmentWords {
   }
 }
 
-/// TCP flags by name: `+syn-ack` is "SYN set and ACK not set".
-private enum TCPFlagNames {
-  static let names: [StaticString] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns"]
+/// Bits by name: `+syn-ack` is "SYN set and ACK not set".
+private struct FlagNames {
+  /// The names, lowest bit first.
+  let names: [StaticString]
+  /// What one bit is called in errors.
+  let noun: String
 
-  static func isSign(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-") }
+  static let tcp = FlagNames(names: ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns"], noun: "TCP flag")
+  /// The bits of OpenFlow's ofp_ipv6exthdr_flags, by its names.
+  static let extensionHeaders = FlagNames(
+    names: ["nonext", "esp", "auth", "dest", "frag", "router", "hop", "unrep", "unseq"], noun: "kind of extension header")
 
-  static func parse(_ piece: TextPiece) throws(SyntaxError) -> MaskedValue {
+  private static func isSign(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-") }
+
+  /// True when a value begins with a sign: it is a list of names, not a number.
+  static func isList(_ piece: TextPiece) -> Bool { !piece.isEmpty && isSign(piece.bytes[piece.start]) }
+
+  func parse(_ piece: TextPiece) throws(SyntaxError) -> MaskedValue {
     var result = MaskedValue(value: 0, mask: 0)
     var position = piece.start
     while position < piece.end {
       let sign = position
       position += 1
-      while position < piece.end, !isSign(piece.bytes[position]) { position += 1 }
+      while position < piece.end, !Self.isSign(piece.bytes[position]) { position += 1 }
       let name = piece.part(sign + 1, position)
       guard let bit = names.firstIndex(where: { name.equals($0) }) else {
-        throw name.error("not a TCP flag", expected: "fin, syn, rst, psh, ack, urg, ece, cwr or ns, each behind + or -")
+        let known = names.dropLast().map(\.description).joined(separator: ", ")
+        throw name.error("not a \(noun)", expected: "\(known) or \(names[names.count - 1]), each behind + or -")
       }
-      guard result.mask & 1 << UInt128(bit) == 0 else { throw name.error("the TCP flag is given twice") }
+      guard result.mask & 1 << UInt128(bit) == 0 else { throw name.error("the \(noun) is given twice") }
       result.mask |= 1 << UInt128(bit)
       if piece.bytes[sign] == UInt8(ascii: "+") { result.value |= 1 << UInt128(bit) }
     }
     return result
   }
 
-  /// The flags by name when all bits of the mask have one.
-  static func format(_ value: UInt128, _ mask: UInt128) -> String? {
+  /// The bits by name when all bits of the mask have one.
+  func format(_ value: UInt128, _ mask: UInt128) -> String? {
     guard mask != 0, mask >> UInt128(names.count) == 0 else { return nil }
     var text = ""
     for (bit, name) in names.enumerated() where mask >> UInt128(bit) & 1 != 0 {

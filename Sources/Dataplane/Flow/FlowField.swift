@@ -4,9 +4,9 @@
 //       field must be matched before it means something. Text syntax, rule matching, set_field and explanations all read this
 //       one table, so a field is added in one place.
 // Invariants: two fields overlap only where one is a part or an alias of the other (vlanTCI / vlanVID / vlanPCP,
-//             tcpSrc / udpSrc / ..., ipv4Src / arpSPA, ipTOS / ipDSCP / ipECN).
+//             tcpSrc / udpSrc / ..., ipv4Src / arpSPA, ipTOS / ipDSCP / ipECN). Eight bytes can be read from where any field begins.
 // Threads: constants.
-// Cost: control plane only; the hot path reads words, never fields.
+// Cost: reading or writing a field of a key is a table look-up and one or two 8-byte loads; the hot path reads words, never fields.
 // Source: OpenFlow Switch Specification 1.3.5, section 7.2.3.7 (match fields); names as in ovs-fields(7).
 
 /// One matchable field of a packet.
@@ -26,10 +26,17 @@ public enum FlowField: UInt8, CaseIterable, Sendable, Hashable {
   case ndTarget, ndSLL, ndTLL
   case arpOp, arpSPA, arpTPA, arpSHA, arpTHA
   case metadata
+  case mplsLabel, mplsTC, mplsBOS, mplsTTL
+  case pbbISID
+  case ipv6ExtHdr
+  case tunnelID
+  case reg0, reg1, reg2, reg3, reg4, reg5, reg6, reg7
+  /// Where in the pipeline a packet goes on that was parsed a second time; no rule can name it.
+  case recircID
 
   /// How values of a field are written and read.
   public enum Format: Sendable {
-    case decimal, hexadecimal, mac, ipv4, ipv6, port, frag, tcpFlags
+    case decimal, hexadecimal, mac, ipv4, ipv6, port, frag, tcpFlags, extensionHeaders
   }
 
   /// Where a field lies: `width` bits, `shift` bits above the end of `byteCount` big-endian bytes at `byteOffset` of the key.
@@ -40,9 +47,17 @@ public enum FlowField: UInt8, CaseIterable, Sendable, Hashable {
     public let width: Int
   }
 
+  @inline(__always)
   public var place: Place {
-    func at(_ byteOffset: Int, _ byteCount: Int, _ shift: Int = 0, width: Int? = nil) -> Place {
-      Place(byteOffset: byteOffset, byteCount: byteCount, shift: shift, width: width ?? byteCount * 8)
+    let packed = packedPlace
+    return Place(
+      byteOffset: Int(packed & 0xff), byteCount: Int(packed >> 8 & 0xff), shift: Int(packed >> 16 & 0xff), width: Int(packed >> 24))
+  }
+
+  /// The four numbers of a place in one word, so that the switch compiles to one table.
+  private var packedPlace: UInt32 {
+    func at(_ byteOffset: UInt32, _ byteCount: UInt32, _ shift: UInt32 = 0, width: UInt32 = 0) -> UInt32 {
+      byteOffset | byteCount << 8 | shift << 16 | (width == 0 ? byteCount * 8 : width) << 24
     }
     switch self {
     case .ethDst: return at(0, 6)
@@ -67,21 +82,58 @@ public enum FlowField: UInt8, CaseIterable, Sendable, Hashable {
     case .ipDSCP: return at(34, 1, 2, width: 6)
     case .ipECN: return at(34, 1, width: 2)
     case .ipFrag: return at(35, 1, width: 2)
-    case .inPort: return at(36, 4)
+    case .recircID: return at(36, 2)
+    case .inPort: return at(38, 2)
     case .arpSHA: return at(40, 6)
     case .arpTHA: return at(48, 6)
-    case .metadata: return at(56, 8)
+    case .mplsLabel: return at(56, 4, 12, width: 20)
+    case .mplsTC: return at(56, 4, 9, width: 3)
+    case .mplsBOS: return at(56, 4, 8, width: 1)
+    case .mplsTTL: return at(59, 1)
+    case .pbbISID: return at(61, 3)
     case .ipv6Src: return at(64, 16)
     case .ipv6Dst: return at(80, 16)
     case .ndTarget: return at(96, 16)
     case .ipv6Label: return at(112, 4, width: 20)
+    case .ipv6ExtHdr: return at(112, 4, 20, width: 9)
     case .ndSLL: return at(116, 6)
     case .ndTLL: return at(122, 6)
+    case .tunnelID: return at(128, 8)
+    case .metadata: return at(136, 8)
+    case .reg0: return at(144, 4)
+    case .reg1: return at(148, 4)
+    case .reg2: return at(152, 4)
+    case .reg3: return at(156, 4)
+    case .reg4: return at(160, 4)
+    case .reg5: return at(164, 4)
+    case .reg6: return at(168, 4)
+    case .reg7: return at(172, 4)
     }
   }
 
   /// The most a value of this field can be: `width` ones.
   public var allOnes: UInt128 { place.width == 128 ? .max : (UInt128(1) << UInt128(place.width)) - 1 }
+}
+
+extension FlowField {
+  /// True for the fields that `set_field` can change: those that OpenFlow 1.3 lets a switch set, the TTL, and the registers.
+  ///
+  /// Not the bottom-of-stack bit, which pushing and popping keep true, nor what says which headers follow (EtherType, protocol).
+  public var isSettable: Bool {
+    switch self {
+    case .ethSrc, .ethDst, .vlanVID, .vlanPCP, .ipTTL, .ipTOS, .ipDSCP, .ipECN, .ipv4Src, .ipv4Dst, .ipv6Src, .ipv6Dst, .ipv6Label,
+      .tcpSrc, .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst, .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code, .ndTarget, .ndSLL,
+      .ndTLL, .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA, .mplsLabel, .mplsTC, .mplsTTL, .pbbISID:
+      true
+    case .inPort, .ethType, .vlanTCI, .innerVLANTCI, .innerVLANVID, .innerVLANPCP, .ipProto, .ipFrag, .tcpFlags, .mplsBOS, .ipv6ExtHdr,
+      .recircID:
+      false
+    case .metadata, .tunnelID, .reg0, .reg1, .reg2, .reg3, .reg4, .reg5, .reg6, .reg7: true
+    }
+  }
+
+  /// True for the fields of line 2, which no packet carries: only the pipeline reads and writes them.
+  public var isPipelineField: Bool { place.byteOffset >= 128 }
 }
 
 extension FlowKey {
@@ -90,22 +142,27 @@ extension FlowKey {
     get {
       let place = field.place
       return withUnsafeBytes(of: self) { bytes in
-        var value: UInt128 = 0
-        for i in 0..<place.byteCount { value = value << 8 | UInt128(bytes[place.byteOffset + i]) }
-        return value >> UInt128(place.shift) & field.allOnes
+        let first = bytes.loadUnaligned(fromByteOffset: place.byteOffset, as: UInt64.self).bigEndian
+        guard place.byteCount > 8 else {
+          return UInt128(first >> UInt64(64 - 8 * place.byteCount + place.shift) & (~0 >> UInt64(64 - place.width)))
+        }
+        let second = bytes.loadUnaligned(fromByteOffset: place.byteOffset + 8, as: UInt64.self).bigEndian
+        return UInt128(first) << 64 | UInt128(second)
       }
     }
     set {
       let place = field.place
-      let keep = ~(field.allOnes << UInt128(place.shift))
       withUnsafeMutableBytes(of: &self) { bytes in
-        var whole: UInt128 = 0
-        for i in 0..<place.byteCount { whole = whole << 8 | UInt128(bytes[place.byteOffset + i]) }
-        whole = whole & keep | (newValue & field.allOnes) << UInt128(place.shift)
-        for i in (0..<place.byteCount).reversed() {
-          bytes[place.byteOffset + i] = UInt8(truncatingIfNeeded: whole)
-          whole >>= 8
+        guard place.byteCount > 8 else {
+          let up = UInt64(64 - 8 * place.byteCount + place.shift)
+          let ones = (UInt64.max >> UInt64(64 - place.width)) << up
+          let old = bytes.loadUnaligned(fromByteOffset: place.byteOffset, as: UInt64.self).bigEndian
+          let new = old & ~ones | UInt64(truncatingIfNeeded: newValue) << up & ones
+          return bytes.storeBytes(of: new.bigEndian, toByteOffset: place.byteOffset, as: UInt64.self)
         }
+        bytes.storeBytes(
+          of: UInt64(truncatingIfNeeded: newValue >> 64).bigEndian, toByteOffset: place.byteOffset, as: UInt64.self)
+        bytes.storeBytes(of: UInt64(truncatingIfNeeded: newValue).bigEndian, toByteOffset: place.byteOffset + 8, as: UInt64.self)
       }
     }
   }

@@ -4,7 +4,7 @@
 // Invariants: depends on nothing but the masked bits and the secrets; the secrets are drawn once per process, so that nobody outside can
 //             construct keys that collide (CRC32c, cheaper by a hair, is linear: its collisions hold for every seed).
 // Threads: the secrets are a value copied into each worker.
-// Cost: four independent multiplications for line 0, four more for line 1.
+// Cost: four independent multiplications for line 0, four more for line 1. Line 2 is the pipeline's own and never hashed here.
 
 import CSluice
 
@@ -37,9 +37,9 @@ public struct HashSecrets: BitwiseCopyable, Sendable {
     return (a ^ b) &+ (c ^ d)
   }
 
-  /// The hash under which workers file a flow: of the masked bits of its key, over the lines that its mask uses.
+  /// The hash under which workers file a flow: of the masked bits of its key, over the packet's lines that its mask uses.
   public func flowHash(_ key: FlowKey, _ mask: FlowMask) -> UInt64 {
-    withUnsafePointer(to: key) { key in withUnsafePointer(to: mask) { hash(key, $0, lines: $0.pointee.lines) } }
+    withUnsafePointer(to: key) { key in withUnsafePointer(to: mask) { hash(key, $0, lines: $0.pointee.packetLines) } }
   }
 
   /// Hashes the masked bits of a key, over the lines named by `lines`.

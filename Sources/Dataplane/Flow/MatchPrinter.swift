@@ -2,7 +2,8 @@
 //
 // What: writes a match in ovs-ofctl's syntax, in one canonical form: shorthands instead of dl_type and nw_proto, fields in
 //       ovs-ofctl's order, prefixes where a mask is one.
-// Invariant: MatchText reads the same match back, as long as the match meets its fields' prerequisites, which all parsed ones do.
+// Invariant: MatchText reads the same match back, as long as the match meets its fields' prerequisites, which all parsed ones do, and is not that of
+//            a packet that was parsed a second time: `recirc_id(0x1)` is for flows, and no rule can name it.
 // Threads: pure.
 // Cost: a few microseconds; for people.
 
@@ -25,15 +26,21 @@ private struct MatchPrinter {
   let names: PortNames
   var items: [String] = []
 
+  private static let registers: [FlowField] = [.reg0, .reg1, .reg2, .reg3, .reg4, .reg5, .reg6, .reg7]
+
   mutating func print() {
     let type = match.exactValue(of: .ethType)
-    let isARP = type == UInt128(EtherType.arp)
+    let isARP = type == UInt128(EtherType.arp) || type == UInt128(EtherType.rarp)
     let isIPv6 = type == UInt128(EtherType.ipv6)
     let proto = match.exactValue(of: .ipProto)
     let shorthand = ProtocolName.all.last {
       UInt128($0.etherType) == type && ($0.ipProtocol == nil || !isARP && $0.ipProtocol.map { UInt128($0) } == proto)
     }
     if let shorthand { items.append(shorthand.name.description) }
+    // Every flow looks whether a packet comes from a port; only the others are worth a word.
+    if match.key[.recircID] != 0 { items.append("recirc_id(0x\(String(match.key[.recircID], radix: 16)))") }
+    for register in MatchPrinter.registers { field(register, register.name) }
+    field(.tunnelID, "tun_id")
     field(.metadata, "metadata")
     field(.inPort, "in_port")
     tag(.vlanTCI, .vlanVID, suffix: "")
@@ -53,12 +60,18 @@ private struct MatchPrinter {
       field(.ipv6Src, "ipv6_src")
       field(.ipv6Dst, "ipv6_dst")
       field(.ipv6Label, "ipv6_label")
+      field(.ipv6ExtHdr, "ipv6_exthdr")
       if shorthand?.ipProtocol == nil { field(.ipProto, "nw_proto") }
       field(.arpSHA, "arp_sha")
       field(.arpTHA, "arp_tha")
     }
     tos()
     field(.ipTTL, "nw_ttl")
+    field(.mplsLabel, "mpls_label")
+    field(.mplsTC, "mpls_tc")
+    field(.mplsTTL, "mpls_ttl")
+    field(.mplsBOS, "mpls_bos")
+    field(.pbbISID, "pbb_isid")
     field(.ipFrag, "ip_frag")
     transport(isICMP: proto.map { $0 == UInt128(isIPv6 ? IPProtocol.icmpv6 : IPProtocol.icmp) } ?? false)
     field(.ndTarget, "nd_target")

@@ -5,11 +5,12 @@
 //             ovs-ofctl does. A field whose prerequisite the match lacks is refused, and so are two items that contradict
 //             each other.
 // Threads: pure.
-// Cost: about a microsecond per item.
+// Cost: tens of nanoseconds per item; nothing is allocated but the bytes of the line.
 //
 // What differs from ovs-ofctl: the inner tag of a packet with two has names of its own, `dl_vlan2`, `dl_vlan_pcp2` and `vlan_tci2`;
 // `nw_tos` with a mask is all eight bits of the octet; `vlan_vid` without the bit 0x1000, which could match no packet,
-// is refused.
+// is refused; `ipv6_exthdr` and `pbb_isid`, which ovs-ofctl does not have, can be matched, the former also by names
+// (`ipv6_exthdr=+hop-frag`).
 
 extension FlowMatch {
   /// Reads a match.
@@ -30,8 +31,12 @@ public struct MatchBuilder {
   private let names: PortNames
   private var key = FlowKey()
   private var mask = FlowMask()
-  /// Prerequisites to check once all items are known: they may stand behind the field that needs them.
-  private var needs: [(requirement: FieldRequirement, item: TextPiece)] = []
+  /// Prerequisites to check once all items are known, because they may stand behind the field that needs them: a bit per
+  /// FieldRequirement, and where the first item that needs it begins.
+  private var needs: UInt32 = 0
+  private var needed = InlineArray<24, UInt32>(repeating: 0)
+  /// The line, once an item has a prerequisite.
+  private var line: TextPiece?
 
   public init(names: PortNames = .none) { self.names = names }
 
@@ -39,13 +44,16 @@ public struct MatchBuilder {
   ///
   /// - Returns: false when the item's key is no field and no shorthand; nothing is changed then.
   public mutating func add(_ item: TextItem) throws(SyntaxError) -> Bool {
-    if let shorthand = ProtocolName.named(item.key) {
+    let name: FieldName
+    switch MatchWord.named(item.key) {
+    case nil: return false
+    case .field(let field): name = field
+    case .shorthand(let shorthand):
       guard item.value == nil else { throw item.whole.error("\(shorthand.name) takes no value") }
       try pin(.ethType, UInt128(shorthand.etherType), .max, item)
       if let proto = shorthand.ipProtocol { try pin(.ipProto, UInt128(proto), .max, item) }
       return true
     }
-    guard let name = FieldName.named(item.key.string) else { return false }
     guard let value = item.value, !value.isEmpty else {
       throw item.whole.error("the field has no value", expected: "\(item.key.printable)=VALUE")
     }
@@ -53,18 +61,22 @@ public struct MatchBuilder {
       throw item.whole.error("only a whole value can be matched of this field", expected: "a value without a mask")
     }
     try add(name, value, item)
-    if case .none = name.requirement { return true }
-    needs.append((name.requirement, item.whole))
+    note(name.requirement, item)
     return true
   }
 
   /// Checks the prerequisites and returns the match.
   public func finish() throws(SyntaxError) -> FlowMatch {
     let match = FlowMatch(key, mask)
-    for need in needs where !need.requirement.isMet(by: match) {
-      throw need.item.error(
-        "this field needs \(need.requirement.words) in the match", expected: "the protocol to be named as well")
+    var left = needs
+    var unmet: (requirement: FieldRequirement, start: UInt32)?
+    while left != 0 {
+      let number = left.trailingZeroBitCount
+      left &= left - 1
+      guard let requirement = FieldRequirement(rawValue: UInt8(number)), !requirement.isMet(by: match) else { continue }
+      if needed[number] <= unmet?.start ?? .max { unmet = (requirement, needed[number]) }
     }
+    if let unmet { throw lacking(unmet.requirement, at: Int(unmet.start)) }
     return match
   }
 
@@ -80,6 +92,21 @@ public struct MatchBuilder {
   }
 
   // MARK: Pieces
+
+  private mutating func note(_ requirement: FieldRequirement, _ item: TextItem) {
+    let bit: UInt32 = 1 << UInt32(requirement.rawValue)
+    guard requirement != .none, needs & bit == 0 else { return }
+    needs |= bit
+    needed[Int(requirement.rawValue)] = UInt32(truncatingIfNeeded: item.whole.start)
+    if line == nil { line = item.whole }
+  }
+
+  private func lacking(_ requirement: FieldRequirement, at start: Int) -> SyntaxError {
+    let rest = line.map { $0.part(min(start, $0.bytes.count), $0.bytes.count) } ?? TextPiece("")
+    var items = TextItems(rest)
+    return (items.nextField()?.whole ?? rest).error(
+      "this field needs \(requirement.words) in the match", expected: "the protocol to be named as well")
+  }
 
   private mutating func add(_ name: FieldName, _ value: TextPiece, _ item: TextItem) throws(SyntaxError) {
     let present = UInt128(vlanPresent)

@@ -31,7 +31,7 @@ public struct FrameLayout: BitwiseCopyable, Sendable {
     word = word & ~(mask << shift) | (value & mask) << shift
   }
 
-  /// The first byte of the IPv4, IPv6 or ARP header.
+  /// The first byte of the IPv4, IPv6, ARP or RARP header.
   @inline(__always)
   public var l3: UInt16 {
     get { UInt16(truncatingIfNeeded: bits(0, 0xffff)) }
@@ -96,10 +96,14 @@ public enum Malformation: UInt8, CaseIterable, Sendable {
   case ipv6BadLength
   /// An extension header that lies outside the packet, or more than eight of them.
   case ipv6BadExtension
-  /// An ARP packet that is not Ethernet/IPv4 or is cut short.
+  /// An ARP or RARP packet that is not Ethernet/IPv4 or is cut short.
   case arpBad
   /// A TCP, UDP, SCTP, ICMP or ICMPv6 header that lies outside the packet.
   case l4Truncated
+  /// An MPLS EtherType with fewer than 4 bytes behind it: no label stack entry.
+  case mplsTruncated
+  /// A PBB service tag with less behind it than the tag and the Ethernet header that it stands in front of (18 bytes).
+  case pbbTruncated
 
   /// The reason's name in counters and events.
   public var name: String {
@@ -116,6 +120,8 @@ public enum Malformation: UInt8, CaseIterable, Sendable {
     case .ipv6BadExtension: "ipv6-bad-extension"
     case .arpBad: "arp-bad"
     case .l4Truncated: "l4-truncated"
+    case .mplsTruncated: "mpls-truncated"
+    case .pbbTruncated: "pbb-truncated"
     }
   }
 }

@@ -100,9 +100,23 @@ private struct GeneralParser {
     switch type {
     case EtherType.ipv4: ipv4(at: offset)
     case EtherType.ipv6: ipv6(at: offset)
-    case EtherType.arp: arp(at: offset)
+    case EtherType.arp, EtherType.rarp: arp(at: offset)
+    case EtherType.mpls, EtherType.mplsMulticast: mpls(at: offset)
+    case EtherType.pbb: pbb(at: offset)
     default: break
     }
+  }
+
+  /// The outermost label stack entry. What is below it is not known: a switch that does not know the label cannot tell.
+  private mutating func mpls(at offset: Int) {
+    guard offset + 4 <= length else { return fail(.mplsTruncated) }
+    line0.w7 = UInt64(loadRaw(frame, offset, as: UInt32.self).littleEndian)
+  }
+
+  /// The service ID. Behind the four bytes of the tag there must be a whole Ethernet header, so that what is left when the tag is popped is a frame.
+  private mutating func pbb(at offset: Int) {
+    guard offset + 18 <= length else { return fail(.pbbTruncated) }
+    line0.w7 = UInt64(loadRaw(frame, offset, as: UInt32.self).littleEndian & 0xffff_ff00) << 32
   }
 
   private mutating func fail(_ problem: Malformation) { layout.problem = problem.rawValue }
@@ -145,16 +159,17 @@ private struct GeneralParser {
     line1.w1 = loadRaw(frame, offset + 16, as: UInt64.self).littleEndian
     line1.w2 = loadRaw(frame, offset + 24, as: UInt64.self).littleEndian
     line1.w3 = loadRaw(frame, offset + 32, as: UInt64.self).littleEndian
-    line1.w6 = UInt64((first & 0xfffff).byteSwapped)
 
     var proto = frame[offset + 6]
     var at = offset + 40
     var fragment: UInt8 = 0
     var seen = 0
+    var extensions = ExtensionHeaders()
     walk: while true {
       switch proto {
       case IPProtocol.hopByHop, IPProtocol.routing, IPProtocol.destinationOptions, IPProtocol.mobility,
         IPProtocol.authentication, IPProtocol.fragment:
+        extensions.note(proto)
         seen += 1
         guard seen <= extensionHeaderLimit, at + 8 <= end else { return fail(.ipv6BadExtension) }
         let next = frame[at]
@@ -173,9 +188,11 @@ private struct GeneralParser {
         // What follows in a later fragment is a piece of the payload, not a header.
         if fragment & FragmentBits.later != 0 { break walk }
       default:
+        extensions.note(proto)
         break walk
       }
     }
+    line1.w6 = UInt64((first & 0xfffff | UInt32(extensions.bits) << 20).byteSwapped)
     setIP(
       proto: proto, ttl: frame[offset + 7], tos: UInt8(truncatingIfNeeded: first >> 20), fragment: fragment)
     if fragment & FragmentBits.later == 0 { l4(proto, at: at, end: end, isFirstFragment: fragment != 0) }
@@ -241,6 +258,53 @@ private struct GeneralParser {
     line0.w6 =
       UInt64(loadRaw(frame, offset + 18, as: UInt32.self).littleEndian)
       | UInt64(loadRaw(frame, offset + 22, as: UInt16.self).littleEndian) << 32
+  }
+}
+
+/// Which extension headers an IPv6 packet has, and whether they follow each other as RFC 8200, section 4.1 recommends: hop-by-hop options,
+/// destination options, routing, fragment, authentication, encryption, destination options.
+private struct ExtensionHeaders {
+  /// As ExtensionHeaderBits has them.
+  private(set) var bits: UInt16 = 0
+  /// The headers so far, by the bit that each has, also where that bit is not set for it.
+  private var found: UInt16 = 0
+  private var isFirst = true
+  /// The place in the recommended order of the last header that was in order.
+  private var rank = -1
+  private var destinations = 0
+
+  /// Notes the next header of the chain; other protocols than those of the list change nothing.
+  @inline(__always)
+  mutating func note(_ proto: UInt8) {
+    defer { isFirst = false }
+    switch proto {
+    case IPProtocol.hopByHop:
+      // Anywhere but in front it is a mistake of the sender, not the header that routers look for.
+      if !isFirst, found & ExtensionHeaderBits.hopByHop == 0 { bits |= ExtensionHeaderBits.outOfOrder }
+      add(ExtensionHeaderBits.hopByHop, rank: 0, isHidden: !isFirst)
+    case IPProtocol.destinationOptions:
+      // The first may stand in front of a routing header; a second one is expected at the end only.
+      destinations += 1
+      let bit = ExtensionHeaderBits.destination
+      if destinations > 2 { bits |= ExtensionHeaderBits.repeated }
+      bits |= bit
+      found |= bit
+      if destinations == 1, rank < 1 { rank = 1 } else { rank = 6 }
+    case IPProtocol.routing: add(ExtensionHeaderBits.routing, rank: 2)
+    case IPProtocol.fragment: add(ExtensionHeaderBits.fragment, rank: 3)
+    case IPProtocol.authentication: add(ExtensionHeaderBits.authentication, rank: 4)
+    case IPProtocol.encryption: add(ExtensionHeaderBits.encryption, rank: 5)
+    case IPProtocol.noNextHeader: bits |= ExtensionHeaderBits.noNext
+    default: break
+    }
+  }
+
+  private mutating func add(_ bit: UInt16, rank place: Int, isHidden: Bool = false) {
+    if found & bit != 0 { bits |= ExtensionHeaderBits.repeated }
+    if place < rank { bits |= ExtensionHeaderBits.outOfOrder }
+    rank = max(rank, place)
+    found |= bit
+    if !isHidden { bits |= bit }
   }
 }
 

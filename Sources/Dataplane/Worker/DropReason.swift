@@ -5,7 +5,7 @@
 
 /// Why a frame was dropped.
 public enum DropReason: UInt8, CaseIterable, Sendable {
-  // 1...12 are the malformations, with their raw values.
+  // 1...14 are the malformations, with their raw values.
   case ethernetTruncated = 1
   case vlanTruncated
   case tooManyTags
@@ -18,6 +18,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
   case ipv6BadExtension
   case arpBad
   case l4Truncated
+  case mplsTruncated
+  case pbbTruncated
   /// A flow's answer is "no action": a rule said drop, or nothing was left to send it to.
   case flowDrops
   /// dec_ttl met a TTL or hop limit of 0 or 1 (RFC 791, RFC 8200).

@@ -41,7 +41,8 @@ struct WorkerCommand: BitwiseCopyable {
 /// A packet that a worker hands to the pipeline: a miss that waits for an answer, or a copy for the controller.
 public struct Upcall: BitwiseCopyable {
   public enum Kind: UInt8, Sendable, BitwiseCopyable { case miss, controller }
-  public var key: FlowKey
+  public var line0: FlowLine
+  public var line1: FlowLine
   public var frame: FrameDescriptor
   public var layout: FrameLayout
   public var cookie: UInt64
@@ -49,4 +50,7 @@ public struct Upcall: BitwiseCopyable {
   public var kind: Kind
   /// Bytes of the frame that the controller asked for.
   public var maxLength: UInt16
+
+  /// The packet's key; its pipeline fields are zero, and do not travel.
+  public var key: FlowKey { FlowKey(line0: line0, line1: line1) }
 }

@@ -217,10 +217,10 @@ extension Worker {
     guard ports[port].pendingUpcalls < Int32(configuration.upcallBudget) else {
       return drop(frame, port: port, .upcallBudget)
     }
-    var record = Upcall(
-      key: key.pointee, frame: frame, layout: layout, cookie: 0, port: PortIndex(truncatingIfNeeded: port), kind: .miss,
+    // A worker's keys keep the line 1 of an older packet when this one has none.
+    let record = Upcall(
+      line0: key.pointee.line0, line1: layout.lines & 2 == 0 ? FlowLine() : key.pointee.line1, frame: frame, layout: layout, cookie: 0, port: PortIndex(truncatingIfNeeded: port), kind: .miss,
       maxLength: 0)
-    if layout.lines & 2 == 0 { record.key.line1 = FlowLine() }
     guard upcalls.push(record) else { return drop(frame, port: port, .upcallRingFull) }
     ports[port].pendingUpcalls += 1
     ringPipeline()
@@ -286,7 +286,7 @@ extension Worker {
     }
     guard let copy = copy(frame, port: port) else { return }
     let record = Upcall(
-      key: FlowKey(), frame: copy, layout: FrameLayout(), cookie: UInt64(truncatingIfNeeded: op.pointee.value),
+      line0: FlowLine(), line1: FlowLine(), frame: copy, layout: FrameLayout(), cookie: UInt64(truncatingIfNeeded: op.pointee.value),
       port: PortIndex(truncatingIfNeeded: port), kind: .controller, maxLength: op.pointee.argument)
     guard upcalls.push(record) else { return drop(copy, port: port, .upcallRingFull) }
     ports[port].pendingUpcalls += 1
