@@ -20,7 +20,7 @@ deps: ## install the system packages that a build and the tests need (only missi
 
 build: ## build the release programs into .build/release
 	@Packaging/deps.sh build
-	@. Packaging/toolchain.sh && as_owner swift build -c release --static-swift-stdlib
+	@. Packaging/toolchain.sh && build_release
 
 test: ## install what is needed and run everything: unit, sanitizer, fuzzing and integration tests
 	@Tests/run.sh

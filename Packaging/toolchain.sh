@@ -3,7 +3,7 @@
 # Finds a Swift toolchain that can build Sluice and puts it on PATH, or says which one is needed and where it comes from.
 # Why it searches: `sudo` resets PATH, so a toolchain that its user can run is often invisible to `sudo make demo`.
 # After it: PATH holds `swift`; `as_owner CMD...` runs a command as the user who owns the tree, so that a build that was
-# started with sudo does not leave files which that user cannot delete.
+# started with sudo does not leave files which that user cannot delete; `build_release` builds the programs.
 
 SLUICE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SLUICE_SWIFT_NEEDED=6.3
@@ -44,6 +44,10 @@ as_owner() {
     "$@"
   fi
 }
+
+# Builds the release programs into .build/release: they need no Swift on the machine that runs them, and carry no debug
+# information (-S). Symbols stay, for backtraces; `make install` takes them off, too.
+build_release() { as_owner swift build -c release --static-swift-stdlib -Xlinker -S "$@"; }
 
 # Git refuses to work in a checkout of another user, and the package manager runs git in .build/checkouts: with sudo that
 # would end a build. The permission is for the processes started from here only.

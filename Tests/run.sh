@@ -45,7 +45,7 @@ thread() {
     unit_tests "$logs/thread" --sanitize=thread --scratch-path .build/tsan
 }
 
-release() { as_owner swift build -c release --static-swift-stdlib; }
+release() { build_release; }
 features() { Packaging/venv.sh && .venv/bin/python Packaging/features.py --check; }
 fuzz() { Tests/Fuzz/run.sh --runs "$FUZZ_RUNS"; }
 

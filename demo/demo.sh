@@ -21,7 +21,7 @@ Packaging/deps.sh build test
 # --- build --------------------------------------------------------------------------------------------------------
 echo "=== building (the first time takes minutes, later runs seconds)"
 build_log=$(mktemp)
-if ! as_owner swift build -c release --static-swift-stdlib >"$build_log" 2>&1; then
+if ! build_release >"$build_log" 2>&1; then
   tail -n 40 "$build_log" >&2
   rm -f "$build_log"
   exit 1

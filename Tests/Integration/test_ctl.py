@@ -13,8 +13,10 @@ from scapy.layers.l2 import Ether
 from wire import Tap
 
 COMMANDS = [
-    ["status"], ["port", "add"], ["port", "del"], ["port", "list"], ["port", "show"], ["rule", "add"], ["rule", "del"],
-    ["rule", "list"], ["flow", "list"], ["trace"], ["monitor"], ["deny", "add"], ["deny", "del"], ["deny", "list"],
+    ["status"], ["port", "add"], ["port", "del"], ["port", "list"], ["port", "show"], ["rule", "add"], ["rule", "mod"],
+    ["rule", "del"], ["rule", "list"], ["rule", "diff"], ["rule", "replace"], ["rule", "bundle"], ["group", "add"], ["group", "mod"],
+    ["group", "del"], ["group", "list"], ["meter", "add"], ["meter", "mod"], ["meter", "del"], ["meter", "list"], ["flow", "list"],
+    ["flow", "summary"], ["flow", "purge"], ["trace"], ["monitor"], ["deny", "add"], ["deny", "del"], ["deny", "list"],
     ["worker", "show"], ["fdb", "list"], ["fdb", "flush"], ["version"], ["completion"],
 ]
 
@@ -34,7 +36,9 @@ def test_every_command_has_help_with_an_example(command):
 @pytest.mark.parametrize(
     "arguments",
     [["fly"], ["port"], ["port", "show"], ["port", "add", "x", "--mode", "private"], ["rule", "add"], ["status", "extra"],
-     ["-o", "xml", "status"], ["port", "add", "x", "--number", "many"], ["--timeout", "never", "status"]],
+     ["-o", "xml", "status"], ["port", "add", "x", "--number", "many"], ["--timeout", "never", "status"],
+     ["rule", "bundle"], ["rule", "list", "--plain", "--stats"], ["group", "del"], ["group", "del", "x"], ["meter", "del", "1", "--all"],
+     ["flow", "list", "--table", "256"], ["flow", "list", "--cookie", "x"], ["rule", "diff", "a", "b"], ["meter", "list", "-1"]],
     ids=" ".join)
 def test_a_wrong_command_line_exits_with_2(arguments):
     done = plain(*arguments)
@@ -57,7 +61,8 @@ def test_the_socket_may_come_from_the_environment(agent):
 
 @pytest.mark.parametrize(
     "command, kind",
-    [(["status"], dict), (["port", "list"], list), (["rule", "list"], list), (["flow", "list"], list), (["deny", "list"], list),
+    [(["status"], dict), (["port", "list"], list), (["rule", "list"], list), (["flow", "list"], list), (["group", "list"], list),
+     (["meter", "list"], list), (["flow", "summary"], dict), (["deny", "list"], list),
      (["worker", "show"], list), (["fdb", "list"], list), (["version"], dict), (["port", "show", "c1"], dict),
      (["trace", "in_port=1,ip"], dict)],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value.__name__)
