@@ -24,6 +24,8 @@ public final class Switch: @unchecked Sendable {
 
   /// Seconds between looks at timers: idle flows, stations, drop reports.
   private static let tickMilliseconds: Int32 = 500
+  /// From the beginning of one slice of a round over all flows to the next.
+  private static let sliceMilliseconds: Int32 = 10
   /// Upcalls that are served before closures get their turn.
   private static let upcallsPerRound = 256
 
@@ -40,7 +42,7 @@ public final class Switch: @unchecked Sendable {
     Worker.link(workers)
     self.doorbell = doorbell
     self.events = events
-    core = SwitchCore(configuration: configuration, workers: workers, secrets: secrets, events: events)
+    core = try SwitchCore(configuration: configuration, workers: workers, secrets: secrets, events: events)
     for (index, worker) in workers.enumerated() {
       do { try worker.start() } catch {
         for started in workers[..<index] { started.stop() }
@@ -126,6 +128,7 @@ public final class Switch: @unchecked Sendable {
   private func run() {
     sluice_name_thread("sluice-pipeline")
     var nextTick = sluice_monotonic_nanoseconds()
+    var nextSlice = nextTick
     while true {
       let served = core.serveUpcalls(limit: Self.upcallsPerRound)
       let ready = takeJobs()
@@ -135,12 +138,18 @@ public final class Switch: @unchecked Sendable {
         core.tick(now: now)
         nextTick = now + UInt64(Self.tickMilliseconds) * 1_000_000
       }
+      if core.isSweeping, now >= nextSlice {
+        core.sweepSlice()
+        nextSlice = now + UInt64(Self.sliceMilliseconds) * 1_000_000
+      }
+      core.completeCommits()
       if stopping.load(ordering: .acquiring) { break }
       guard served == 0, ready.isEmpty else { continue }
       doorbell.announceSleep()
       if !core.hasUpcalls, jobs.withLock({ $0.waiting.isEmpty }), !stopping.load(ordering: .acquiring) {
         var wait = pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0)
-        let left = nextTick > now ? Int32((nextTick - now) / 1_000_000) + 1 : 0
+        let next = core.isBusy ? min(nextTick, nextSlice) : nextTick
+        let left = next > now ? Int32((next - now) / 1_000_000) + 1 : 0
         _ = poll(&wait, 1, left)
       }
       doorbell.awake()

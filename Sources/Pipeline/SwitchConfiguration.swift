@@ -14,14 +14,18 @@ public struct SwitchConfiguration: Sendable {
   public var macAgingSeconds: Double
   /// Stations to remember.
   public var macCapacity: Int
+  /// Masks that the flows of one port may have on a worker before new ones are shared; see FlowMasks.
+  public var masksPerPort: Int
 
   public init(
     workers: [WorkerConfiguration] = [WorkerConfiguration()], flowIdleSeconds: Double = 10,
-    macAgingSeconds: Double = Double(MACTable.defaultAgingSeconds), macCapacity: Int = MACTable.defaultCapacity
+    macAgingSeconds: Double = Double(MACTable.defaultAgingSeconds), macCapacity: Int = MACTable.defaultCapacity,
+    masksPerPort: Int = 128
   ) {
     self.workers = workers
     self.flowIdleSeconds = flowIdleSeconds
     self.macAgingSeconds = macAgingSeconds
     self.macCapacity = macCapacity
+    self.masksPerPort = masksPerPort
   }
 }

@@ -3,55 +3,85 @@
 // What: the state behind a Switch: rules, ports, stations, and the book of the flows that each worker holds. Misses are translated
 //       and installed here.
 // Invariants: confined to the pipeline thread, so a translation always sees one consistent set of rules, ports and stations. Every
-//             flow in a worker has a record in that worker's directory, and every record's answer is what the translator would say now, or
-//             the flow is being removed. `settle` ends each change: it fences the workers that lost flows.
+//             flow in a worker has a record in that worker's book, and every record's plan is what the translator would say now, or
+//             a change of it is staged. `settle` ends each change: it commits what is staged and waits for the workers.
 // Threads: the pipeline thread only.
-// Cost: a miss costs a translation, an installation and two mailbox commands. A rule change looks once at every flow.
+// Cost: a miss costs a translation, an installation and one mailbox command. A change looks at the flows that depend on it.
+// Fairness: a port has as many misses under way as its budget allows, and misses are answered in the order in which they came; so a flooded port
+//           gets no more of this thread than any other that asks, and a miss waits for a budget's worth of each flooded port at
+//           most. What floods may cost workers is limited in ReceiveShares, what they may hold in FlowGovernor and FlowMasks.
 
 import CSluice
 import Dataplane
-
-/// A flow: the worker that holds it and its slot there.
-struct FlowHandle: Hashable {
-  let worker: Int
-  let slot: UInt32
-}
 
 /// The pipeline thread's state. Reached through `Switch.perform`.
 public final class SwitchCore {
   let configuration: SwitchConfiguration
   let workers: [Worker]
-  let directories: [FlowDirectory]
-  let programs = ProgramPool()
+  let books: [FlowBook]
+  let plans: PlanBook
+  /// Flows that have to be looked at when a station moves or is forgotten.
+  let links: StationLinks
+  /// One per worker.
+  var governors: [FlowGovernor]
   let events: SwitchEvents
   public let rules = RuleTables()
   public let macs: MACTable
   public internal(set) var ports = PortSet()
   /// By port index.
   var portRecords: [PortRecord?] = []
-  /// Flows that have to be looked at when a station moves or is forgotten.
-  var dependents: [Station: Set<FlowHandle>] = [:]
-  /// Flows that workers have been told to remove.
-  var ending: [EndingFlow] = []
+  /// What is to become of flows at the next `settle`.
+  var staged: [StagedChange] = []
+  /// Lists that workers have been given and not yet been seen to have carried out.
+  var commits: [FlowCommit] = []
+  /// Where the clock hand is; nil between two rounds.
+  var sweep: (worker: Int, slot: UInt32)?
+  /// Translations, flows made, and packets answered without a flow, since the switch began.
+  var translationCount: UInt64 = 0
+  var setUpCount: UInt64 = 0
+  var uncachedCount: UInt64 = 0
   private var nextFlowID: UInt64 = 1
   let clock = CycleClock()
+  private let startNanoseconds = sluice_monotonic_nanoseconds()
   /// Drops already reported to watchers, by port index.
   var reportedDrops: [PortIndex: [DropReason: UInt64]] = [:]
 
-  /// A flow that is on its way out.
-  struct EndingFlow {
-    let handle: FlowHandle
-    let record: FlowRecord
-    let match: FlowMatch
-    let end: SwitchEvent.FlowEnd
-  }
-
-  init(configuration: SwitchConfiguration, workers: [Worker], secrets: HashSecrets, events: SwitchEvents) {
+  init(
+    configuration: SwitchConfiguration, workers: [Worker], secrets: HashSecrets, events: SwitchEvents
+  ) throws(WorkerError) {
+    precondition(workers.count < FlowHandle.workerLimit, "a switch has fewer than \(FlowHandle.workerLimit) workers")
     self.configuration = configuration
     self.workers = workers
     self.events = events
-    directories = workers.map { FlowDirectory(worker: $0, secrets: secrets) }
+    var books: [FlowBook] = []
+    for (number, worker) in workers.enumerated() {
+      books.append(
+        try FlowBook.make(worker: worker, number: number, secrets: secrets, masksPerPort: configuration.masksPerPort))
+    }
+    self.books = books
+    governors = books.map { FlowGovernor(capacity: $0.capacity) }
+    guard let links = StationLinks(flows: books.reduce(0) { $0 + $1.capacity }) else {
+      throw .noMemory(what: "the links between flows and stations")
+    }
+    self.links = links
+    plans = PlanBook(workers: workers)
     macs = MACTable(capacity: configuration.macCapacity)
+  }
+
+  /// What happens to a packet now. Changes nothing.
+  func translate(_ key: FlowKey) -> Translation {
+    translationCount += 1
+    return Translator.translate(key: key, ports: ports, rules: rules, macs: macs)
+  }
+
+  func takeFlowID() -> UInt64 {
+    defer { nextFlowID += 1 }
+    return nextFlowID
+  }
+
+  /// Milliseconds since the switch began.
+  func millisecondsNow() -> UInt32 {
+    UInt32(truncatingIfNeeded: (sluice_monotonic_nanoseconds() - startNanoseconds) / 1_000_000)
   }
 
   // MARK: - Misses
@@ -66,8 +96,12 @@ public final class SwitchCore {
         serve(upcall, worker: index)
         worker.upcalls.consume()
       }
+      worker.wake()
     }
   }
+
+  /// Answers that a worker gets before it is woken for them.
+  private static let answersPerWake = 32
 
   /// Answers up to `limit` upcalls of each worker and returns how many there were.
   func serveUpcalls(limit: Int) -> Int {
@@ -79,82 +113,73 @@ public final class SwitchCore {
         worker.upcalls.consume()
         left -= 1
         served += 1
+        if left % Self.answersPerWake == 0 { worker.wake() }
       }
+      if left < limit { worker.wake() }
     }
-    if !ending.isEmpty { settle() }
+    if served > 0 { settle() }
     return served
   }
 
-  private func serve(_ pointer: UnsafePointer<Upcall>, worker index: Int) {
+  private func serve(_ upcall: UnsafePointer<Upcall>, worker index: Int) {
     let worker = workers[index]
-    let upcall = pointer.pointee
-    switch upcall.kind {
+    switch upcall.pointee.kind {
     case .controller:
-      publishPacketIn(upcall, worker: worker)
-      worker.releaseFrame(upcall)
+      publishPacketIn(upcall.pointee, worker: worker)
+      worker.releaseFrame(upcall.pointee)
     case .miss:
-      guard record(at: upcall.port) != nil else { return worker.resume(upcall, program: nil) }
+      guard record(at: upcall.pointee.port) != nil else { return worker.resume(upcall.pointee, program: nil) }
+      let key = upcall.pointee.key
       // An earlier packet of the same flow may have been answered in the meantime.
-      if let slot = directories[index].find(upcall.key) { return worker.resume(upcall, slot: slot) }
-      var translation = Translator.translate(key: upcall.key, ports: ports, rules: rules, macs: macs)
+      if let slot = books[index].find(key, installedAfter: upcall.pointee.seenCommands) {
+        return worker.resume(upcall.pointee, slot: slot)
+      }
+      var translation = translate(key)
       if learn(translation) {
         // What was learned can change the answer itself: the destination may have lost its place in a full table.
-        translation = Translator.translate(key: upcall.key, ports: ports, rules: rules, macs: macs)
+        translation = translate(key)
       }
-      if let slot = install(key: upcall.key, translation, worker: index) {
-        worker.resume(upcall, slot: slot)
-      } else {
-        resumeUncached(upcall, translation, worker: worker)
-      }
+      let plan = plans.plan(for: translation)
+      if !install(key, translation, plan, upcall, worker: index) { resumeUncached(upcall, plan, worker: worker) }
     }
   }
 
   /// Answers a packet whose flow finds no room.
-  private func resumeUncached(_ upcall: Upcall, _ translation: Translation, worker: Worker) {
-    if let rule = translation.rule {
-      rule.packets += 1
-      rule.bytes += UInt64(upcall.frame.length)
-      rule.usedNanoseconds = sluice_monotonic_nanoseconds()
-    }
-    guard !translation.actions.isEmpty else { return worker.resume(upcall, program: nil) }
-    worker.resume(upcall, program: programs.hold(translation.actions))
-    programs.release(translation.actions)
-    worker.fence()
-    programs.sweep()
+  private func resumeUncached(_ upcall: UnsafePointer<Upcall>, _ plan: FlowPlan, worker: Worker) {
+    uncachedCount += 1
+    plan.credit(
+      packets: 1, bytes: UInt64(upcall.pointee.frame.length), usedNanoseconds: sluice_monotonic_nanoseconds())
+    worker.resume(upcall.pointee, program: plan.programForOnePacket)
+    plans.retireIfUnused(plan)
   }
 
-  /// Gives a worker a flow; nil when it has no room.
-  ///
-  /// - Parameters:
-  ///   - old: the flow whose place it takes; the caller removes that one next.
-  ///   - lastUsed: the cycle stamp of the last packet, nil for now.
-  @discardableResult
-  func install(
-    key: FlowKey, _ translation: Translation, worker index: Int, replacing old: UInt32? = nil, lastUsed: UInt64? = nil
-  ) -> UInt32? {
-    let directory = directories[index]
-    let actions = translation.actions
-    let (kind, output) = Self.execution(of: actions)
-    let program = kind == .program ? programs.hold(actions) : nil
-    let now = lastUsed ?? sluice_cycles()
-    let id = nextFlowID
-    let slot = directory.install(
-      replacing: old, key: key, mask: translation.mask, kind: kind, output: output, program: program, now: now
-    ) { mask, hash in
-      FlowRecord(
-        id: id, mask: mask, actions: actions, rule: translation.rule, dependencies: translation.dependencies,
-        learns: translation.learns, drop: translation.drop, createdNanoseconds: sluice_monotonic_nanoseconds(), hash: hash,
-        refreshedAt: now)
+  /// Gives a worker the flow that a miss asks for, and answers the miss; false when there is no room.
+  private func install(
+    _ key: FlowKey, _ translation: Translation, _ plan: FlowPlan, _ upcall: UnsafePointer<Upcall>, worker index: Int
+  ) -> Bool {
+    let book = books[index]
+    let port = upcall.pointee.port
+    guard governors[index].admits(count: book.count, ownCount: Int(book.countByPort[Int(port)])),
+      links.hasRoom(translation.dependencies.count),
+      let mask = book.masks.take(translation.mask, port: port, isIPv6: upcall.pointee.layout.lines & 2 != 0)
+    else { return false }
+    let now = sluice_cycles()
+    guard let (slot, isNew) = book.install(key: key, mask: mask, port: port, plan: plan, now: now, resuming: upcall) else {
+      return false
     }
-    guard let slot else {
-      if program != nil { programs.release(actions) }
-      return nil
-    }
-    nextFlowID += 1
+    guard isNew else { return true }
     let handle = FlowHandle(worker: index, slot: slot)
-    for station in translation.dependencies { dependents[station, default: []].insert(handle) }
-    events.publish(.flowAdded(snapshot(handle, directory[slot])))
-    return slot
+    let source = translation.learns?.station
+    book.record(slot).initialize(
+      to: FlowRecord(
+        id: takeFlowID(), creditedPackets: 0, creditedBytes: 0, seenUse: now, createdMilliseconds: millisecondsNow(),
+        plan: plan.index, nextOfPlan: .none, previousOfPlan: .none,
+        firstLink: translation.dependencies.isEmpty ? 0 : links.link(handle, to: translation.dependencies, taught: source),
+        staged: 0, mask: mask, port: port, state: .live))
+    joinPlan(handle, plan)
+    setUpCount += 1
+    events.publish(.flowAdded(snapshot(handle)))
+    return true
   }
 
   private func publishPacketIn(_ upcall: Upcall, worker: Worker) {
@@ -182,43 +207,12 @@ public final class SwitchCore {
     return true
   }
 
-  /// Looks again at the flows that depend on a station.
-  func stationChanged(_ station: Station) {
-    guard let handles = dependents[station] else { return }
-    let port = macs.port(of: station)
-    for handle in handles {
-      guard let record = directories[handle.worker][handle.slot] else { continue }
-      // While a flow from the station's old place (or of a forgotten station) is cached, its packets teach nothing; the next one has
-      // to come up again.
-      if let learns = record.learns, learns.station == station, learns.port != port {
-        remove(handle, .changed)
-      } else {
-        revalidate(handle)
-      }
-    }
-  }
-
   // MARK: - Timers
 
-  /// Forgets what is idle, keeps the stations of busy flows fresh, reports drops.
+  /// Forgets stations, reports drops, begins a round of the clock hand.
   func tick(now: UInt64) {
-    let cycles = sluice_cycles()
-    let idle = clock.cycles(seconds: configuration.flowIdleSeconds)
-    for (index, directory) in directories.enumerated() {
-      for slot in directory.liveSlots {
-        guard var record = directory[slot] else { continue }
-        let used = max(directory.worker.slab.counters(of: slot).lastUsed, record.refreshedAt)
-        if cycles > used, cycles - used > idle {
-          remove(FlowHandle(worker: index, slot: slot), .idle)
-        } else if used != record.refreshedAt {
-          record.refreshedAt = used
-          directory[slot] = record
-          if let learns = record.learns {
-            _ = macs.learn(learns.station, port: learns.port, nowNanoseconds: now)
-          }
-        }
-      }
-    }
+    beginSweep()
+    for index in governors.indices { governors[index].tick() }
     let age = UInt64(configuration.macAgingSeconds * 1e9)
     if now > age {
       for station in macs.removeSeenBefore(now - age) { stationChanged(station) }

@@ -77,7 +77,7 @@ extension SwitchCore {
     for worker in workers { worker.counters.clear(port: port.index) }
     reportedDrops[port.index] = [:]
     portRecords[free] = attach(port, queues: queues, maxFrame: maxFrame)
-    portsChanged()
+    portChanged(port.index)
     events.publish(.portAdded(port))
     return port
   }
@@ -85,8 +85,8 @@ extension SwitchCore {
   /// Removes a port: flows that use it go first, then its queues are closed.
   public func removePort(_ number: UInt32) throws(SwitchPortError) {
     guard let port = ports.remove(number), let record = record(at: port.index) else { throw .noSuchPort(number) }
-    removeFlows(inPort: number)
-    portsChanged()
+    removeFlows(from: port.index)
+    portChanged(port.index)
     for station in macs.flush(port: number) { stationChanged(station) }
     settle()
     portRecords[Int(port.index)] = nil
@@ -109,7 +109,7 @@ extension SwitchCore {
     guard port.isUp != isUp else { return }
     ports.setUp(number, isUp)
     portRecords[Int(port.index)]?.port.isUp = isUp
-    portsChanged()
+    portChanged(port.index)
     if !isUp {
       for station in macs.flush(port: number) { stationChanged(station) }
       settle()
@@ -186,20 +186,15 @@ extension SwitchCore {
     withExtendedLifetime(record) {}
   }
 
-  private func removeFlows(inPort number: UInt32) {
-    for (index, directory) in directories.enumerated() {
-      for slot in directory.liveSlots {
-        guard let record = directory[slot] else { continue }
-        if directory.match(of: slot, record).exactValue(of: .inPort) == UInt128(number) {
-          remove(FlowHandle(worker: index, slot: slot), .portRemoved)
-        }
-      }
+  private func removeFlows(from port: PortIndex) {
+    forEachFlow { handle in
+      if books[handle.worker].record(handle.slot).pointee.port == port { remove(handle, .portRemoved) }
     }
   }
 
-  /// The set of ports decides what floods do and whether an output goes anywhere.
-  private func portsChanged() {
-    revalidateAll()
+  /// What the ports are decides what floods do and whether an output goes anywhere.
+  private func portChanged(_ port: PortIndex) {
+    revalidate(.ports([port]))
     settle()
     for worker in workers { worker.fence() }
   }

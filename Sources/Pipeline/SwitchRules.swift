@@ -25,28 +25,23 @@ public struct RuleSnapshot: Sendable {
 }
 
 extension SwitchCore {
-  /// From so many new rules on, looking at every flow once is cheaper than comparing each with each.
-  private static let overlapLimit = 64
-
   /// Adds rules, all of them or, when a later step of the caller fails and it removes them again, none.
   public func addRules(_ new: [Rule]) -> RuleChange {
-    creditAll()
     var change = RuleChange()
     let now = sluice_monotonic_nanoseconds()
-    var entries: [RuleEntry] = []
+    var added: [RuleEntry] = []
+    var removed: [RuleEntry] = []
     for rule in new {
       let (entry, replaced) = rules.add(rule, nowNanoseconds: now)
-      if replaced != nil { change.replaced += 1 } else { change.added += 1 }
-      if new.count <= Self.overlapLimit { entries.append(entry) }
-    }
-    if new.count > Self.overlapLimit {
-      revalidateAll()
-    } else {
-      revalidate { match, record in
-        guard let rule = record.rule, rule.isInstalled else { return true }
-        return entries.contains { $0.rule.priority >= rule.rule.priority && $0.rule.match.overlaps(match) }
+      added.append(entry)
+      if let replaced {
+        change.replaced += 1
+        removed.append(replaced)
+      } else {
+        change.added += 1
       }
     }
+    revalidate(.rules(added: added, removed: removed))
     settle()
     events.publish(.rulesChanged(added: change.added + change.replaced, removed: change.replaced))
     return change
@@ -55,7 +50,8 @@ extension SwitchCore {
   /// Removes the rules that a filter selects and returns them with their last counters.
   public func deleteRules(_ filter: RuleFilter) -> [RuleSnapshot] {
     let removed = rules.remove(filter)
-    revalidate { _, record in record.rule.map { !$0.isInstalled } ?? false }
+    credit(removed)
+    revalidate(.rules(added: [], removed: removed))
     settle()
     if !removed.isEmpty { events.publish(.rulesChanged(added: 0, removed: removed.count)) }
     return removed.map(snapshot)
@@ -63,23 +59,14 @@ extension SwitchCore {
 
   /// The rules that a filter selects, in falling priority, with counters up to this moment.
   public func ruleList(_ filter: RuleFilter = .all) -> [RuleSnapshot] {
-    creditAll()
-    return rules.entries(filter).map(snapshot)
+    let entries = rules.entries(filter)
+    credit(entries)
+    return entries.map(snapshot)
   }
 
   /// What happens to a packet now. Changes nothing.
   public func trace(_ key: FlowKey) -> Translation {
     Translator.translate(key: key, ports: ports, rules: rules, macs: macs, explains: true)
-  }
-
-  /// Looks again at the flows that a change may concern.
-  private func revalidate(where concerns: (FlowMatch, FlowRecord) -> Bool) {
-    for (index, directory) in directories.enumerated() {
-      for slot in directory.liveSlots {
-        guard let record = directory[slot], concerns(directory.match(of: slot, record), record) else { continue }
-        revalidate(FlowHandle(worker: index, slot: slot))
-      }
-    }
   }
 
   private func snapshot(_ entry: RuleEntry) -> RuleSnapshot {

@@ -127,7 +127,7 @@ public struct Translation {
   public var dependencies: [Station] = []
   /// The source to learn, for the caller to do: translating changes nothing.
   public var learns: Learning?
-  /// The answer depends on which ports there are: it floods.
+  /// The answer depends on ports beyond those that it sends to: it floods, or left out one that is down or not there.
   public var floods = false
   /// Why nothing is sent; nil when something is.
   public var drop: TranslationDrop?

@@ -136,6 +136,8 @@ private struct Run {
 
   private mutating func suppress(_ reason: TranslationDrop, _ number: UInt32) {
     if firstSuppression == nil { firstSuppression = reason }
+    // A port that comes, or comes up, changes the answer.
+    if reason == .noSuchPort || reason == .portDown { result.floods = true }
     note(.suppressed(reason, port: number))
   }
 

@@ -111,21 +111,25 @@ private final class CacheBox {
       let masked = key & masks[Int(mask) - 1]
       guard !live.values.contains(where: { $0.mask == mask && $0.key == masked }), let slot = free.popLast() else { return }
       let hash = secrets.flowHash(masked, masks[Int(mask) - 1])
-      slab.fill(slot: slot, key: key, mask: mask, kind: .drop, output: 0, program: nil, hash: hash, now: 1)
-      let isFirst = !live.values.contains { $0.mask == mask }
-      #expect(table.insert(slot) == isFirst)
+      let flow = slab.describe(
+        key: key, mask: mask, port: port(of: key), kind: .drop, output: 0, program: nil, hash: hash, now: 1)
+      let isFirst = !live.values.contains { $0.mask == mask && port(of: $0.key) == port(of: key) }
+      #expect(withUnsafePointer(to: flow) { table.insert(slot, $0) } == isFirst)
       live[slot] = (mask, masked)
     }
 
     func remove(_ slot: UInt32) {
       guard let gone = live.removeValue(forKey: slot) else { return }
-      #expect(table.remove(slot) == !live.values.contains { $0.mask == gone.mask })
+      #expect(table.remove(slot) == !live.values.contains { $0.mask == gone.mask && port(of: $0.key) == port(of: gone.key) })
       free.append(slot)
     }
 
     func find(_ key: FlowKey) -> UInt32 {
-      withUnsafePointer(to: key) { table.find($0, lines: 3) }
+      withUnsafePointer(to: key) { table.find($0, lines: 3, port: Int(port(of: key))) }
     }
+
+    /// The index of the ingress port: here its number.
+    func port(of key: FlowKey) -> PortIndex { PortIndex(key[.inPort]) }
 
     /// True when the table's answer is one that the list allows.
     func agrees(on key: FlowKey) -> Bool {
@@ -185,7 +189,7 @@ private final class CacheBox {
       #expect(model.agrees(on: Self.key(&generator)))
     }
     #expect(model.table.maskCount == 0)
-    #expect(model.table.unionOfMasks() == FlowMask())
+    for port in 1...3 { #expect(model.table.unionOfMasks(port: port) == FlowMask()) }
   }
 
   /// A table that wore out would look for an empty place for ever, or slower and slower.
@@ -221,15 +225,35 @@ private final class CacheBox {
     #expect(!model.slab.matches(model.slab.slots, index: 0, &empty))
   }
 
-  @Test func aSlotKeepsMatchingItsOldFlowUntilTheWorkerTakesTheNewOne() throws {
+  @Test func anotherAnswerMarksWhatTheOldOneHasCounted() throws {
     let model = try Model(capacity: 4, masks: [Self.mask()])
     var key = FlowKey()
     key[.inPort] = 1
     model.insert(key, mask: 1)
+    let slot = model.slab.slots + 1
+    (slot.pointee.packets, slot.pointee.bytes) = (7, 700)
+    model.slab.replace(.replace(1, kind: .output, output: 9, program: nil))
+    #expect(model.slab.matches(slot, index: 1, &key))
+    #expect(slot.pointee.kind == .output && slot.pointee.output == 9)
+    #expect(model.slab.marks(of: 1) == (7, 700))
+    #expect(model.slab.counters(of: 1).packets == 7)
     model.remove(1)
-    // The pipeline thread describes the next flow; a worker that still has the index in its cache must not see half of it.
-    model.slab.fill(slot: 1, key: key, mask: 1, kind: .output, output: 9, program: nil, hash: 1, now: 1)
-    #expect(!model.slab.matches(model.slab.slots + 1, index: 1, &key))
+    model.slab.clearCounters(of: 1)
+    #expect(model.slab.counters(of: 1).packets == 0 && model.slab.marks(of: 1) == (0, 0))
+  }
+
+  @Test func masksOfOnePortAreNotTriedForPacketsOfAnother() throws {
+    let model = try Model(capacity: 8, masks: [Self.mask(), Self.mask(.ipv4Src), Self.mask(.ipv4Dst)])
+    var key = FlowKey()
+    key[.inPort] = 1
+    for mask: UInt16 in 1...3 { model.insert(key, mask: mask) }
+    key[.inPort] = 2
+    model.insert(key, mask: 2)
+    #expect(model.table.masks(ofPort: 1).map(\.mask) == [1, 2, 3])
+    #expect(model.table.masks(ofPort: 2).map(\.mask) == [2])
+    #expect(model.table.masks(ofPort: 3).isEmpty)
+    #expect(model.table.maskCount == 3)
+    #expect(model.table.unionOfMasks(port: 2) == Self.mask(.ipv4Src))
   }
 
   @Test func theBusiestMaskComesFirst() throws {
@@ -237,10 +261,11 @@ private final class CacheBox {
     var key = FlowKey()
     key[.inPort] = 1
     for mask: UInt16 in 1...3 { model.insert(key, mask: mask) }
-    for mask in 1...3 { model.table.hits[mask] = UInt32(mask) * 10 }
+    let row = model.table.masks(ofPort: 1)
+    for place in 0..<3 { row[place].hits = UInt32(place + 1) * 10 }
     model.table.rank()
-    #expect((0..<3).map { model.table.order[$0] } == [3, 2, 1])
-    #expect(model.table.hits[3] == 15)
+    #expect(row.map(\.mask) == [3, 2, 1])
+    #expect(row.map(\.hits) == [15, 10, 5])
   }
 
   @Test func aPacketWithoutLineOneIsNotComparedWithFlowsThatLookAtIt() throws {
@@ -250,7 +275,7 @@ private final class CacheBox {
     key[.ethType] = 0x86dd
     model.insert(key, mask: 1)
     #expect(model.find(key) == 1)
-    let foundWithoutLine1 = withUnsafePointer(to: key) { model.table.find($0, lines: 1) }
+    let foundWithoutLine1 = withUnsafePointer(to: key) { model.table.find($0, lines: 1, port: 1) }
     #expect(foundWithoutLine1 == 0)
   }
 }

@@ -118,12 +118,24 @@ final class WorkerBench {
     }
     let slot = nextSlot
     nextSlot += 1
-    worker.slab.fill(
-      slot: slot, key: key, mask: place, kind: kind, output: output, program: program, hash: secrets.flowHash(key, mask),
-      now: sluice_cycles())
-    worker.installFlow(slot)
+    worker.installFlow(
+      slot,
+      worker.slab.describe(
+        key: key, mask: place, port: inPort, kind: kind, output: output, program: program, hash: secrets.flowHash(key, mask),
+        now: sluice_cycles()))
     worker.fence()
     return slot
+  }
+
+  /// Removes a flow and waits until the worker has done so.
+  func remove(_ slot: UInt32, on index: Int = 0) { change([.remove(slot)], on: index) }
+
+  /// Carries out a list of changes and waits until the worker has done so.
+  func change(_ changes: [FlowChange], on index: Int = 0) {
+    changes.withUnsafeBufferPointer { list in
+      workers[index].change(list)
+      workers[index].fence()
+    }
   }
 
   /// A program that lives as long as the bench.

@@ -74,8 +74,7 @@ import TestSupport
       let slot = bench.install(numbered(1)[0], inPort: 1, [.output(2)], on: 0)
       one.injectForever(numbered(200))
       #expect(eventually { two.sentCount > 200 })
-      bench.worker.removeFlow(slot)
-      bench.worker.fence()
+      bench.remove(slot)
       bench.removePort(2)
       // The index gets a new owner at once, as it may: nothing that was meant for the old one may come out of it.
       let next = bench.addPort(2, worker: 1)

@@ -61,8 +61,7 @@ import TestSupport
     let slot = bench.install(udp, inPort: 1, [.output(2)])
     one.inject(udp)
     #expect(two.waitForOutput(1).count == 1)
-    bench.worker.removeFlow(slot)
-    bench.worker.fence()
+    bench.remove(slot)
     one.inject(udp)
     let upcall = try #require(bench.nextUpcall())
     #expect(two.takeOutput() == [])
@@ -317,18 +316,18 @@ import TestSupport
     var answered: UInt64 = 0
     for round in 0..<300 {
       // The same slot, the same key, another answer each time, while the worker's exact cache still knows the slot.
-      worker.slab.fill(
-        slot: 1, key: key, mask: 1, kind: round % 3 == 0 ? .program : .output, output: PortIndex(2 + round % 2),
-        program: round % 3 == 0 ? bench.compile([.decrementTTL, .output(2)]) : nil, hash: hash, now: sluice_cycles())
-      worker.installFlow(1)
+      worker.installFlow(
+        1,
+        worker.slab.describe(
+          key: key, mask: 1, port: 1, kind: round % 3 == 0 ? .program : .output, output: PortIndex(2 + round % 2),
+          program: round % 3 == 0 ? bench.compile([.decrementTTL, .output(2)]) : nil, hash: hash, now: sluice_cycles()))
       worker.fence()
       while let upcall = worker.upcalls.peek()?.pointee {
         worker.upcalls.consume()
         worker.resume(upcall, slot: 1)
         answered += 1
       }
-      worker.removeFlow(1)
-      worker.fence()
+      bench.remove(1)
     }
     one.injectForever([])
     #expect(eventually { one.isDrained })

@@ -3,13 +3,15 @@
 // What: the flows of one worker in one stretch of memory, 128 bytes each, found by index; the second key line of IPv6 flows and
 //       the masks lie in arrays beside it. Indices, not pointers, travel through caches and mailboxes.
 // Invariants: slot 0 and mask 0 are never used: they match nothing (the mask is empty, the key is not), so an empty cache entry needs no test.
-//             A removed slot gets mask 0 and so matches nothing from then on. A slot's key has no bit outside its mask. Counters of a slot
-//             only grow, through all flows that have had it: a flow's own counts are differences.
-// Threads: the worker alone writes slots, because its exact cache may lead it to any of them at any time, removed ones included. The pipeline
-//          thread describes a flow in the FlowSpec of the same index before it sends the index to the worker, and takes spec and mask
-//          back after the worker has confirmed the removal; in between both only read them. Counters are written by the
-//          worker and read by the pipeline thread, both with relaxed atomics.
-// Cost: mapped at start for the flow limit, touched when used: 288 bytes per IPv4 flow, 352 per IPv6 flow; look-ups touch 128 and 192 of them.
+//             A removed slot gets mask 0 and so matches nothing from then on. A slot's key has no bit outside its mask. Counters of a live slot
+//             only grow; its marks are what they were when the present answer began.
+// Threads: the worker alone writes live slots, because its exact cache may lead it to any of them at any time, removed ones included. The
+//          pipeline thread describes a flow in the command that installs it; it writes into a slot only to clear the
+//          counters of a removed one, after the worker has confirmed the removal and before it is told to use the slot again. A mask is
+//          written by the pipeline thread before the first command that names it and after the last flow that used it has gone.
+//          Counters are written by the worker and read by the pipeline thread, both with relaxed atomics; marks are read after
+//          a fence only.
+// Cost: mapped at start for the flow limit, touched when used: 128 bytes per flow, 64 more per IPv6 flow.
 
 import CSluice
 import Glibc
@@ -40,21 +42,12 @@ public struct FlowSlot: BitwiseCopyable {
   var output: PortIndex
   var kind: FlowKind
   var usesLine1: Bool
+  /// The ingress port, which every mask looks at.
+  var port: PortIndex
   var hash: UInt64
-  var reserved: (UInt64, UInt64)
-}
-
-/// A flow as the pipeline thread describes it to a worker.
-struct FlowSpec: BitwiseCopyable {
-  /// The masked key.
-  var key: FlowKey
-  var hash: UInt64
-  /// The cycle counter when the flow was made: the stamp of its first "use".
-  var now: UInt64
-  var program: UnsafePointer<ActionProgram>?
-  var mask: UInt16
-  var output: PortIndex
-  var kind: FlowKind
+  /// The counters when the present answer began.
+  var markPackets: UInt64
+  var markBytes: UInt64
 }
 
 /// Memory of the flows and masks of one worker.
@@ -67,12 +60,10 @@ public final class FlowSlab: @unchecked Sendable {
   let slots: UnsafeMutablePointer<FlowSlot>
   let line1: UnsafeMutablePointer<FlowLine>
   let masks: UnsafeMutablePointer<FlowMask>
-  private let specs: UnsafeMutablePointer<FlowSpec>
   public let capacity: Int
   private let slotBytes: Int
   private let line1Bytes: Int
   private let maskBytes: Int
-  private let specBytes: Int
 
   /// - Parameter capacity: flows that can be held, slot 0 not counted.
   public static func make(capacity: Int) throws(FrameMemoryError) -> FlowSlab {
@@ -80,7 +71,7 @@ public final class FlowSlab: @unchecked Sendable {
     let count = capacity + 1
     let sizes = [
       count * MemoryLayout<FlowSlot>.stride, count * MemoryLayout<FlowLine>.stride,
-      maskCapacity * MemoryLayout<FlowMask>.stride, count * MemoryLayout<FlowSpec>.stride,
+      maskCapacity * MemoryLayout<FlowMask>.stride,
     ]
     var memory: [UnsafeMutableRawPointer] = []
     for size in sizes {
@@ -99,8 +90,7 @@ public final class FlowSlab: @unchecked Sendable {
     slots = memory[0].assumingMemoryBound(to: FlowSlot.self)
     line1 = memory[1].assumingMemoryBound(to: FlowLine.self)
     masks = memory[2].assumingMemoryBound(to: FlowMask.self)
-    specs = memory[3].assumingMemoryBound(to: FlowSpec.self)
-    (slotBytes, line1Bytes, maskBytes, specBytes) = (sizes[0], sizes[1], sizes[2], sizes[3])
+    (slotBytes, line1Bytes, maskBytes) = (sizes[0], sizes[1], sizes[2])
     slots[0].key.w0 = .max
   }
 
@@ -108,7 +98,6 @@ public final class FlowSlab: @unchecked Sendable {
     sluice_unmap_memory(slots, slotBytes)
     sluice_unmap_memory(line1, line1Bytes)
     sluice_unmap_memory(masks, maskBytes)
-    sluice_unmap_memory(specs, specBytes)
   }
 
   /// Prefers pages on the NUMA node of a CPU; before any slot is filled.
@@ -139,17 +128,16 @@ public final class FlowSlab: @unchecked Sendable {
 
 /// The pipeline thread's side.
 extension FlowSlab {
-  /// Describes a flow in a free place. Called by the pipeline thread before the index is sent to the worker.
-  public func fill(
-    slot index: UInt32, key: FlowKey, mask maskIndex: UInt16, kind: FlowKind, output: PortIndex,
-    program: UnsafePointer<ActionProgram>?, hash: UInt64, now: UInt64
-  ) {
-    specs[Int(index)] = FlowSpec(
-      key: key & masks[Int(maskIndex)], hash: hash, now: now, program: program, mask: maskIndex, output: output, kind: kind)
+  /// Describes a flow, to be sent with the command that installs it.
+  ///
+  /// - Parameter key: the key of one of its packets.
+  public func describe(
+    key: FlowKey, mask: UInt16, port: PortIndex, kind: FlowKind, output: PortIndex, program: UnsafePointer<ActionProgram>?,
+    hash: UInt64, now: UInt64
+  ) -> FlowDescription {
+    FlowDescription(
+      key: key & masks[Int(mask)], mask: mask, port: port, kind: kind, output: output, program: program, hash: hash, now: now)
   }
-
-  /// The masked key of a live flow.
-  public func key(of index: UInt32) -> FlowKey { specs[Int(index)].key }
 
   /// The mask in a place.
   public func mask(_ index: UInt16) -> FlowMask { masks[Int(index)] }
@@ -157,34 +145,63 @@ extension FlowSlab {
   /// Writes a mask into a free place. Called by the pipeline thread before it tells the worker.
   public func setMask(_ index: UInt16, _ mask: FlowMask) { masks[Int(index)] = mask }
 
-  /// Packets and bytes of all flows that have had this slot, and the cycle stamp of the last use. They are those of the flow before until the
-  /// worker has carried out the installation.
+  /// Packets and bytes since the slot was installed, and the cycle stamp of the last use. They are zero, and the stamp is that of the flow
+  /// before, until the worker has carried out the installation.
   public func counters(of index: UInt32) -> (packets: UInt64, bytes: UInt64, lastUsed: UInt64) {
-    let slot = slots + Int(index)
-    let raw = UnsafeMutableRawPointer(slot)
-    func read(_ offset: Int) -> UInt64 {
-      sluice_load_relaxed_u64(raw.advanced(by: offset).assumingMemoryBound(to: UInt64.self))
-    }
-    return (read(64), read(72), read(80))
+    let words = words(of: index)
+    return (
+      sluice_load_relaxed_u64(words + 8), sluice_load_relaxed_u64(words + 9), sluice_load_relaxed_u64(words + 10)
+    )
+  }
+
+  /// Packets and bytes when the present answer began. Only after a fence behind the last change of the slot.
+  public func marks(of index: UInt32) -> (packets: UInt64, bytes: UInt64) {
+    (slots[Int(index)].markPackets, slots[Int(index)].markBytes)
+  }
+
+  /// Asks for the lines of a slot that `counters` will read.
+  @inline(__always)
+  public func prefetchCounters(of index: UInt32) { sluice_prefetch(UnsafeRawPointer(slots + Int(index)) + 64) }
+
+  /// Sets the counters of a removed slot to zero, for its next flow. Only after the worker has confirmed the removal.
+  public func clearCounters(of index: UInt32) {
+    let words = words(of: index)
+    sluice_store_relaxed_u64(words + 8, 0)
+    sluice_store_relaxed_u64(words + 9, 0)
+    slots[Int(index)].markPackets = 0
+    slots[Int(index)].markBytes = 0
+  }
+
+  private func words(of index: UInt32) -> UnsafeMutablePointer<UInt64> {
+    UnsafeMutableRawPointer(slots + Int(index)).assumingMemoryBound(to: UInt64.self)
   }
 }
 
 /// The worker's side.
 extension FlowSlab {
-  /// Makes a slot what its spec says. Worker only.
-  func activate(_ index: UInt32) {
-    let spec = specs + Int(index)
+  /// Makes a slot what a description says. Worker only.
+  func activate(_ index: UInt32, _ flow: UnsafePointer<FlowDescription>) {
     let slot = slots + Int(index)
-    slot.pointee.key = spec.pointee.key.line0
-    slot.pointee.program = spec.pointee.program
-    slot.pointee.mask = spec.pointee.mask
-    slot.pointee.output = spec.pointee.output
-    slot.pointee.kind = spec.pointee.kind
-    slot.pointee.hash = spec.pointee.hash
-    slot.pointee.usesLine1 = masks[Int(spec.pointee.mask)].packetLines & 2 != 0
-    if slot.pointee.usesLine1 { line1[Int(index)] = spec.pointee.key.line1 }
-    let words = UnsafeMutableRawPointer(slot).assumingMemoryBound(to: UInt64.self)
-    sluice_store_relaxed_u64(words + 10, spec.pointee.now)
+    slot.pointee.key = flow.pointee.line0
+    slot.pointee.program = flow.pointee.program
+    slot.pointee.mask = flow.pointee.mask
+    slot.pointee.output = flow.pointee.output
+    slot.pointee.kind = flow.pointee.kind
+    slot.pointee.port = flow.pointee.port
+    slot.pointee.hash = flow.pointee.hash
+    slot.pointee.usesLine1 = masks[Int(flow.pointee.mask)].packetLines & 2 != 0
+    if slot.pointee.usesLine1 { line1[Int(index)] = flow.pointee.line1 }
+    sluice_store_relaxed_u64(words(of: index) + 10, flow.pointee.now)
+  }
+
+  /// Gives a live slot another answer; what it has counted so far was by the old one. Worker only.
+  func replace(_ change: FlowChange) {
+    let slot = slots + Int(change.slot)
+    slot.pointee.kind = change.kind
+    slot.pointee.output = change.output
+    slot.pointee.program = change.program
+    slot.pointee.markPackets = slot.pointee.packets
+    slot.pointee.markBytes = slot.pointee.bytes
   }
 
   /// Makes a slot match nothing. Worker only.

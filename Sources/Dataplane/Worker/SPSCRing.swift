@@ -45,6 +45,14 @@ public final class SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
     return true
   }
 
+  /// True when an element can be added. Producer only.
+  @inline(__always)
+  public var hasRoom: Bool { sluice_load_relaxed_u64(tail) &- sluice_load_acquire_u64(head) <= indexMask }
+
+  /// Places that are free at least. Producer only.
+  @inline(__always)
+  public var roomCount: Int { capacity &- Int(truncatingIfNeeded: sluice_load_relaxed_u64(tail) &- sluice_load_acquire_u64(head)) }
+
   /// The oldest element, left in the ring; nil when the ring is empty. Consumer only.
   @inline(__always)
   public func peek() -> UnsafePointer<Element>? {

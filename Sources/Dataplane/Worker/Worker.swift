@@ -33,6 +33,10 @@ struct WorkerPort {
   var numberBigEndian: UInt32
   /// Misses that wait for the pipeline.
   var pendingUpcalls: Int32
+  /// The masks of the port's flows have changed since its hash was planned.
+  var hasStaleHash: Bool
+  /// Cycles that the port's misses have cost beyond their share; see ReceiveShares.swift.
+  var missDebt: Int64
 }
 
 /// A receive queue and the port that its frames come in by.
@@ -51,7 +55,7 @@ public final class Worker: @unchecked Sendable {
   public let slab: FlowSlab
   public let counters: WorkerCounters
   public let upcalls: SPSCRing<Upcall>
-  let mailbox: SPSCRing<WorkerCommand>
+  let mailbox = Mailbox()
   let doorbell = Doorbell()
   let pipelineDoorbell: Doorbell
   let secrets: HashSecrets
@@ -59,7 +63,8 @@ public final class Worker: @unchecked Sendable {
   // The loop's own state.
   var cache: ExactCache
   var table: MegaflowTable
-  var unionHash: UnionHash
+  /// By port: the hash of what the flows of the port look at.
+  let unionHashes: UnsafeMutablePointer<UnionHash>
   let ports: UnsafeMutablePointer<WorkerPort>
   let receivers: UnsafeMutablePointer<Receiver>
   var receiverCount = 0
@@ -67,10 +72,19 @@ public final class Worker: @unchecked Sendable {
   public static let receiverCapacity = 4096
   let dirty: UnsafeMutablePointer<UInt16>
   var dirtyCount = 0
+  /// Ports whose masks have changed since their hash was planned.
+  private let staleHashes: UnsafeMutablePointer<UInt16>
+  private var staleHashCount = 0
   let batch: Batch
   /// Links by which other workers send frames here, and by which this one sends to others.
   var incoming: [WorkerLink] = []
   var outgoing: [WorkerLink?] = []
+  private let incomingLinks: UnsafeMutablePointer<Unmanaged<WorkerLink>>
+  private var incomingCount = 0
+  private let outgoingLinks: UnsafeMutablePointer<Unmanaged<WorkerLink>>
+  private var outgoingCount = 0
+  /// Workers that can be linked.
+  static let linkCapacity = 256
   private let epoll: Int32
   let published: UnsafeMutablePointer<UInt64>  // [0] masks, [1] free frames, [2] CPU nanoseconds
   var thread: pthread_t?
@@ -138,18 +152,21 @@ public final class Worker: @unchecked Sendable {
     self.pipelineDoorbell = pipelineDoorbell
     self.secrets = secrets
     upcalls = SPSCRing(capacity: 2048)
-    mailbox = SPSCRing(capacity: 4096)
-    unionHash = UnionHash(secrets: secrets)
+    unionHashes = .allocate(capacity: WorkerCounters.portCapacity)
+    unionHashes.initialize(repeating: UnionHash(secrets: secrets), count: WorkerCounters.portCapacity)
     ports = .allocate(capacity: WorkerCounters.portCapacity)
     self.waiting = waiting
     for i in 0..<WorkerCounters.portCapacity {
       (ports + i).initialize(
         to: WorkerPort(
           transmitter: nil, waiting: waiting + i * Self.waitingCapacity, waitingCount: 0, isDirty: false,
-          isLink: false, maxFrame: 0, numberBigEndian: 0, pendingUpcalls: 0))
+          isLink: false, maxFrame: 0, numberBigEndian: 0, pendingUpcalls: 0, hasStaleHash: false, missDebt: 0))
     }
     receivers = .allocate(capacity: Self.receiverCapacity)
     dirty = .allocate(capacity: WorkerCounters.portCapacity)
+    staleHashes = .allocate(capacity: WorkerCounters.portCapacity)
+    incomingLinks = .allocate(capacity: Self.linkCapacity)
+    outgoingLinks = .allocate(capacity: Self.linkCapacity)
     batch = Batch(capacity: Self.batchSize)
     published = .allocate(capacity: 4)
     published.initialize(repeating: 0, count: 4)
@@ -160,7 +177,11 @@ public final class Worker: @unchecked Sendable {
     sluice_unmap_memory(waiting, Self.waitingBytes)
     ports.deallocate()
     receivers.deallocate()
+    unionHashes.deallocate()
     dirty.deallocate()
+    staleHashes.deallocate()
+    incomingLinks.deallocate()
+    outgoingLinks.deallocate()
     published.deallocate()
     batch.deallocate()
     _ = Glibc.close(epoll)
@@ -172,21 +193,25 @@ public final class Worker: @unchecked Sendable {
   func run() {
     sluice_name_thread("sluice-w\(id)")
     if let cpu = configuration.cpu { _ = sluice_pin_thread(Int32(cpu)) }
+    noteLinks()
     var emptyRounds = 0
     var round: UInt64 = 0
     var ranked = sluice_cycles()
     var start = ranked
+    var shares = ReceiveShares(now: start)
     while true {
       var worked = 0
-      if !mailbox.isEmpty {
+      if !mailbox.commands.isEmpty {
         guard carryOutCommands() else { break }
         worked += 1
       }
       worked += serveLinks()
       var now = sluice_cycles()
       counters.add(.control, now &- start)
+      shares.beginRound(now: now)
       for i in 0..<receiverCount {
         let receiver = receivers[i]
+        guard shares.serves(ports + receiver.port) else { continue }
         let began = now
         let received = receiver.queue._withUnsafeGuaranteedRef {
           $0.receive(batch.frames, limit: Self.batchSize, memory: memory)
@@ -196,9 +221,12 @@ public final class Worker: @unchecked Sendable {
         counters.add(.receive, now &- began)
         worked += received
         let partial = receiver.queue._withUnsafeGuaranteedRef { $0.deliversPartialChecksums }
+        let missesBefore = counters.value(.misses)
         process(count: received, port: receiver.port, completeChecksums: partial)
         flushTransmits()
         now = sluice_cycles()
+        shares.charge(
+          ports + receiver.port, received: received, misses: Int(counters.value(.misses) &- missesBefore), cycles: now &- began)
       }
       start = sluice_cycles()
       flushTransmits()
@@ -242,7 +270,7 @@ public final class Worker: @unchecked Sendable {
     // Frames that are still under way need a look soon, because their return wakes nobody.
     let underWay = underWay || outgoing.contains { ($0?.lentCount ?? 0) > 0 }
     doorbell.announceSleep()
-    if mailbox.isEmpty, incoming.allSatisfy({ $0.over.isEmpty }) {
+    if mailbox.commands.isEmpty, incoming.allSatisfy({ $0.over.isEmpty }) {
       counters.add(.sleeps, 1)
       _ = sluice_epoll_wait(epoll, underWay ? 1 : 1000)
     }
@@ -255,46 +283,68 @@ public final class Worker: @unchecked Sendable {
     sluice_store_relaxed_u64(published + 2, sluice_thread_cpu_nanoseconds())
   }
 
+  /// Notes the links, which stay as they are from the start of the thread on: walking the arrays would count references in each round.
+  private func noteLinks() {
+    for link in incoming {
+      incomingLinks[incomingCount] = Unmanaged.passUnretained(link)
+      incomingCount += 1
+    }
+    for case let link? in outgoing {
+      outgoingLinks[outgoingCount] = Unmanaged.passUnretained(link)
+      outgoingCount += 1
+    }
+  }
+
   /// Sends frames that other workers handed over, and takes returned ones back.
   private func serveLinks() -> Int {
     var served = 0
-    for link in incoming {
-      // A batch from each link in turn, so that no busy neighbour keeps the others waiting.
-      var left = Self.batchSize
-      while left > 0, let linked = link.over.peek() {
-        let frame = linked.pointee
-        if Int(frame.length) > memory.chunkSize {
-          counters.drop(port: Int(frame.port), .tooBig)
-        } else if let chunk = memory.allocate() {
-          let room = min(FrameMemory.headroom, memory.chunkSize - Int(frame.length))
-          let address = chunk &+ UInt64(room)
-          memcpy(memory.bytes(at: address), frame.bytes, Int(frame.length))
-          enqueue(FrameDescriptor(address: address, length: frame.length), to: Int(frame.port))
-        } else {
-          counters.drop(port: Int(frame.port), .noFreeFrame)
+    for i in 0..<incomingCount {
+      served += incomingLinks[i]._withUnsafeGuaranteedRef { link in
+        // A batch from each link in turn, so that no busy neighbour keeps the others waiting.
+        var left = Self.batchSize
+        while left > 0, let linked = link.over.peek() {
+          let frame = linked.pointee
+          if Int(frame.length) > memory.chunkSize {
+            counters.drop(port: Int(frame.port), .tooBig)
+          } else if let chunk = memory.allocate() {
+            let room = min(FrameMemory.headroom, memory.chunkSize - Int(frame.length))
+            let address = chunk &+ UInt64(room)
+            memcpy(memory.bytes(at: address), frame.bytes, Int(frame.length))
+            enqueue(FrameDescriptor(address: address, length: frame.length), to: Int(frame.port))
+          } else {
+            counters.drop(port: Int(frame.port), .noFreeFrame)
+          }
+          link.giveBack(frame.address)
+          link.over.consume()
+          left -= 1
         }
-        link.giveBack(frame.address)
-        link.over.consume()
-        left -= 1
-        served += 1
+        return Self.batchSize - left
       }
     }
-    for link in outgoing { link?.reclaim(memory) }
+    for i in 0..<outgoingCount { outgoingLinks[i]._withUnsafeGuaranteedRef { $0.reclaim(memory) } }
     return served
   }
 
   // MARK: - Commands
 
-  /// Carries out what waits in the mailbox; false when told to stop.
+  /// Commands that are carried out before packets get their turn again.
+  private static let commandsPerRound = 64
+
+  /// Carries out what waits in the mailbox, up to a limit; false when told to stop.
   private func carryOutCommands() -> Bool {
-    var masksChanged = false
     var running = true
-    while running, let command = mailbox.peek() {
+    var left = Self.commandsPerRound
+    while running, left > 0, let command = mailbox.commands.peek() {
+      left -= 1
       switch command.pointee.code {
       case .installFlow:
-        if table.insert(command.pointee.slot) { masksChanged = true }
-      case .removeFlow:
-        if table.remove(command.pointee.slot) { masksChanged = true }
+        let began = sluice_cycles()
+        let flow = mailbox.description
+        if table.insert(command.pointee.slot, flow) { noteMaskChange(Int(flow.pointee.port)) }
+        if command.pointee.frame.length > 0 { resume(command.pointee) }
+        ports[Int(flow.pointee.port)].missDebt &+= Int64(truncatingIfNeeded: sluice_cycles() &- began)
+      case .changeFlows:
+        if let changes = command.pointee.changes { carryOut(changes, count: Int(command.pointee.number)) }
       case .attachReceiver: attachReceiver(command.pointee)
       case .attachTransmitter: attachTransmitter(command.pointee)
       case .detachPort: detach(Int(command.pointee.port))
@@ -305,12 +355,47 @@ public final class Worker: @unchecked Sendable {
         memory.release(command.pointee.frame.address)
       case .stop: running = false
       }
-      mailbox.consume()
+      mailbox.commands.consume()
     }
-    // The union only decides what the exact cache hashes; flows are verified under their own mask, so it may lag within this call.
-    if masksChanged { unionHash.plan(for: table.unionOfMasks()) }
+    planStaleHashes()
     flushTransmits()
     return running
+  }
+
+  /// Carries out a list of changes of flows. No packet is handled between the first and the last.
+  private func carryOut(_ changes: UnsafePointer<FlowChange>, count: Int) {
+    for i in 0..<count {
+      if i + 8 < count {
+        let ahead = UnsafeRawPointer(slab.slots + Int(changes[i + 8].slot))
+        sluice_prefetch_write(ahead)
+        sluice_prefetch_write(ahead + 64)
+      }
+      switch changes[i].code {
+      case .replace: slab.replace(changes[i])
+      case .remove:
+        let port = Int(slab.slots[Int(changes[i].slot)].port)
+        if table.remove(changes[i].slot) { noteMaskChange(port) }
+      }
+    }
+  }
+
+  /// Remembers that a port has a mask more or less.
+  private func noteMaskChange(_ port: Int) {
+    guard !ports[port].hasStaleHash else { return }
+    ports[port].hasStaleHash = true
+    staleHashes[staleHashCount] = UInt16(truncatingIfNeeded: port)
+    staleHashCount += 1
+  }
+
+  /// Plans the hashes of the ports whose masks have changed. The union only decides what the exact cache hashes; flows are
+  /// verified under their own mask, so it may lag until here.
+  private func planStaleHashes() {
+    for i in 0..<staleHashCount {
+      let port = Int(staleHashes[i])
+      ports[port].hasStaleHash = false
+      unionHashes[port].plan(for: table.unionOfMasks(port: port))
+    }
+    staleHashCount = 0
   }
 
   private func attachTransmitter(_ command: WorkerCommand) {

@@ -48,7 +48,7 @@ extension Worker {
 
     // Look up: hash and prefetch, probe and prefetch, verify.
     let reader = cache.reader
-    unionHash.run(keys, layouts, hashes, count: count, cache: reader)
+    unionHashes[port].run(keys, layouts, hashes, count: count, cache: reader)
     let slots = slab.slots
     for i in 0..<count {
       let flow = reader.find(hashes[i])
@@ -74,7 +74,7 @@ extension Worker {
     if missCount > 0 {
       for m in 0..<missCount {
         let i = Int(misses[m])
-        let flow = table.find(keys + i, lines: layouts[i].lines)
+        let flow = table.find(keys + i, lines: layouts[i].lines, port: port)
         flows[i] = flow
         if flow != 0 { cache.insert(hashes[i], flow) } else { unknown &+= 1 }
       }
@@ -214,16 +214,22 @@ extension Worker {
   /// Sends a packet that no flow matched to the pipeline.
   @inline(never)
   private func upcall(_ frame: FrameDescriptor, _ layout: FrameLayout, _ key: UnsafePointer<FlowKey>, port: Int) {
-    guard ports[port].pendingUpcalls < Int32(configuration.upcallBudget) else {
-      return drop(frame, port: port, .upcallBudget)
-    }
-    // A worker's keys keep the line 1 of an older packet when this one has none.
+    guard mayUpcall(port) else { return drop(frame, port: port, .upcallBudget) }
     let record = Upcall(
-      line0: key.pointee.line0, line1: layout.lines & 2 == 0 ? FlowLine() : key.pointee.line1, frame: frame, layout: layout, cookie: 0, port: PortIndex(truncatingIfNeeded: port), kind: .miss,
+      line0: key.pointee.line0, line1: layout.lines & 2 == 0 ? FlowLine() : key.pointee.line1, frame: frame, layout: layout,
+      cookie: 0, seenCommands: mailbox.commands.consumedCount, port: PortIndex(truncatingIfNeeded: port), kind: .miss,
       maxLength: 0)
     guard upcalls.push(record) else { return drop(frame, port: port, .upcallRingFull) }
     ports[port].pendingUpcalls += 1
     ringPipeline()
+  }
+
+  /// True when a port may put one more packet into the upcall ring: it has not used up its budget, nor more than an eighth of what the
+  /// others leave. So however many ports are flooded, one more always finds a place.
+  @inline(__always)
+  func mayUpcall(_ port: Int) -> Bool {
+    let pending = Int(ports[port].pendingUpcalls)
+    return pending < configuration.upcallBudget && pending <= upcalls.roomCount >> 3
   }
 
   // MARK: - Programs
@@ -280,14 +286,11 @@ extension Worker {
   }
 
   private func sendToController(_ frame: FrameDescriptor, _ op: UnsafePointer<ActionOp>, port: Int) {
-    guard ports[port].pendingUpcalls < Int32(configuration.upcallBudget) else {
-      counters.drop(port: port, .upcallBudget)
-      return
-    }
+    guard mayUpcall(port) else { return counters.drop(port: port, .upcallBudget) }
     guard let copy = copy(frame, port: port) else { return }
     let record = Upcall(
       line0: FlowLine(), line1: FlowLine(), frame: copy, layout: FrameLayout(), cookie: UInt64(truncatingIfNeeded: op.pointee.value),
-      port: PortIndex(truncatingIfNeeded: port), kind: .controller, maxLength: op.pointee.argument)
+      seenCommands: 0, port: PortIndex(truncatingIfNeeded: port), kind: .controller, maxLength: op.pointee.argument)
     guard upcalls.push(record) else { return drop(copy, port: port, .upcallRingFull) }
     ports[port].pendingUpcalls += 1
     ringPipeline()

@@ -37,9 +37,24 @@ extension Worker {
 
   // Each of these is one command; see CommandCode for what it does.
 
-  public func installFlow(_ slot: UInt32) { post(WorkerCommand(code: .installFlow, slot: slot)) }
+  /// - Parameter upcall: the miss that the flow answers, if there is one.
+  public func installFlow(_ slot: UInt32, _ flow: FlowDescription, resuming upcall: UnsafePointer<Upcall>? = nil) {
+    var command = WorkerCommand(code: .installFlow, slot: slot)
+    if let upcall {
+      command.port = upcall.pointee.port
+      command.frame = upcall.pointee.frame
+      command.depth = upcall.pointee.depth
+      command.recircID = upcall.pointee.recircID
+    }
+    while !mailbox.push(command, describing: flow) { waitForRoom() }
+  }
 
-  public func removeFlow(_ slot: UInt32) { post(WorkerCommand(code: .removeFlow, slot: slot)) }
+  /// Carries out a list of changes, all of it between two batches. The caller keeps the list until a fence, or until `hasCarriedOut`
+  /// what had been given then.
+  public func change(_ changes: UnsafeBufferPointer<FlowChange>) {
+    guard let list = changes.baseAddress, !changes.isEmpty else { return }
+    post(WorkerCommand(code: .changeFlows, number: UInt32(changes.count), changes: list))
+  }
 
   /// The queue must stay alive until a fence after `detachPort`.
   public func attachReceiver(_ queue: PortQueue, port: PortIndex, number: UInt32) {
@@ -62,17 +77,21 @@ extension Worker {
 
   /// Answers a miss by a flow that has been installed.
   public func resume(_ upcall: Upcall, slot: UInt32) {
-    post(WorkerCommand(code: .resume, port: upcall.port, slot: slot, frame: upcall.frame))
+    push(
+      WorkerCommand(
+        code: .resume, depth: upcall.depth, port: upcall.port, recircID: upcall.recircID, slot: slot, frame: upcall.frame))
   }
 
   /// Answers a miss without a flow: runs a program, or drops the frame.
   public func resume(_ upcall: Upcall, program: UnsafePointer<ActionProgram>?) {
-    post(WorkerCommand(code: .resume, port: upcall.port, frame: upcall.frame, program: program))
+    push(
+      WorkerCommand(
+        code: .resume, depth: upcall.depth, port: upcall.port, recircID: upcall.recircID, frame: upcall.frame, program: program))
   }
 
   /// Gives back the frame of a `controller` upcall.
   public func releaseFrame(_ upcall: Upcall) {
-    post(WorkerCommand(code: .releaseFrame, port: upcall.port, frame: upcall.frame))
+    push(WorkerCommand(code: .releaseFrame, port: upcall.port, frame: upcall.frame))
   }
 
   private static func opaque(_ queue: PortQueue) -> UnsafeRawPointer { UnsafeRawPointer(Unmanaged.passUnretained(queue).toOpaque()) }
@@ -85,6 +104,7 @@ extension Worker {
 
   /// Joins workers by links, each pair in both directions. Before any of them starts.
   public static func link(_ workers: [Worker]) {
+    precondition(workers.count <= linkCapacity, "at most \(linkCapacity) workers can be linked")
     for sender in workers {
       sender.outgoing = workers.map { $0 === sender ? nil : WorkerLink(receiverDoorbell: $0.doorbell) }
       for receiver in workers {
@@ -93,22 +113,40 @@ extension Worker {
     }
   }
 
+  /// Gives a command and wakes the worker.
   func post(_ command: WorkerCommand) {
-    while !mailbox.push(command) {
-      doorbell.ring()
-      sched_yield()
-    }
+    push(command)
     doorbell.ring()
   }
+
+  /// Gives a command that may wait until the next `wake`, `post` or fence.
+  private func push(_ command: WorkerCommand) {
+    while !mailbox.push(command) { waitForRoom() }
+  }
+
+  private func waitForRoom() {
+    doorbell.ring()
+    sched_yield()
+  }
+
+  /// Wakes the worker for what `resume`, `releaseFrame` and `installFlow` have given it. One ring serves many of them.
+  public func wake() { doorbell.ring() }
+
+  /// Commands given so far.
+  public var commandCount: UInt64 { mailbox.commands.pushedCount }
+
+  /// True when the worker has carried out as many commands as had been given at some moment.
+  public func hasCarriedOut(_ count: UInt64) -> Bool { thread == nil || mailbox.commands.consumedCount >= count }
 
   /// Waits until every command given so far has been carried out. After it returns no batch can see what was before.
   ///
   /// Cost: at most the rest of a poll round, tens of microseconds on a loaded worker.
   public func fence() {
     guard thread != nil else { return }
-    let goal = mailbox.pushedCount
+    doorbell.ring()
+    let goal = mailbox.commands.pushedCount
     var spins = 0
-    while mailbox.consumedCount < goal {
+    while mailbox.commands.consumedCount < goal {
       spins += 1
       if spins < 200 { sluice_relax() } else { sched_yield() }
     }
@@ -124,6 +162,9 @@ extension Worker {
   /// Tells the pipeline thread that there is an upcall.
   @inline(__always)
   func ringPipeline() { pipelineDoorbell.ring() }
+
+  /// Memory of the flow table, whether touched or not.
+  public var tableByteCount: Int { table.byteCount }
 
   /// Reads the counters. Any thread.
   public func snapshot() -> WorkerSnapshot {

@@ -67,6 +67,10 @@ public final class WorkerCounters: @unchecked Sendable {
   @inline(__always)
   func add(_ total: WorkerTotal, _ count: UInt64) { sluice_count_u64(totals + total.rawValue, count) }
 
+  /// A total as it is now. Worker only.
+  @inline(__always)
+  func value(_ total: WorkerTotal) -> UInt64 { sluice_load_relaxed_u64(totals + total.rawValue) }
+
   @inline(__always)
   func row(_ port: Int) -> UnsafeMutablePointer<UInt64> { ports + port &* Self.portRow }
 
