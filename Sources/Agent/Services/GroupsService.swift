@@ -5,7 +5,6 @@
 // Cost: listing walks all rules once to count who uses a group.
 
 import AgentAPI
-import CSluice
 import Dataplane
 import GRPCCore
 import Pipeline
@@ -76,10 +75,8 @@ struct GroupsService: Sluice_V1_Groups.SimpleServiceProtocol {
       let wanted = Set(request.ids)
       let names = await context.control.portNames()
       let groups = try await context.plane.perform { core in
-        core.creditAll()
-        let uses = RuleUses(core)
-        return core.groups.all.filter { wanted.isEmpty || wanted.contains($0.group.id) }
-          .map { Sluice_V1_Group($0, core: core, references: uses.groups[$0.group.id] ?? 0, names: names) }
+        core.groupList().filter { wanted.isEmpty || wanted.contains($0.group.id) }
+          .map { Sluice_V1_Group($0, core: core, names: names) }
       }
       if let unknown = request.ids.first(where: { id in !groups.contains { $0.id == id } }) {
         throw RPCError(code: .notFound, message: "there is no group \(unknown)")
@@ -93,43 +90,22 @@ struct GroupsService: Sluice_V1_Groups.SimpleServiceProtocol {
   }
 }
 
-/// How often groups and meters are used.
-struct RuleUses {
-  private(set) var groups: [UInt32: Int] = [:]
-  private(set) var meters: [UInt32: Int] = [:]
-
-  init(_ core: SwitchCore) {
-    for entry in core.groups.all {
-      for reference in entry.group.references { groups[reference, default: 0] += 1 }
-    }
-    guard core.groups.count > 0 || core.meters.count > 0 else { return }
-    for entry in core.rules.entries(.all) {
-      let instructions = entry.instructions
-      if let meter = instructions.meter { meters[meter, default: 0] += 1 }
-      for action in instructions.apply + instructions.write {
-        if case .group(let id) = action { groups[id, default: 0] += 1 }
-      }
-    }
-  }
-}
-
 extension Sluice_V1_Group {
-  init(_ entry: GroupEntry, core: SwitchCore, references: Int, names: PortNames) {
+  init(_ snapshot: GroupSnapshot, core: SwitchCore, names: PortNames) {
     self.init()
-    let group = entry.group
+    let group = snapshot.group
     id = group.id
     type = group.kind.name
     text = group.text(names: .none)
-    matched = Sluice_V1_Traffic(packets: entry.count.packets, bytes: entry.count.bytes)
-    durationSeconds = (sluice_monotonic_nanoseconds() - entry.createdNanoseconds) / 1_000_000_000
-    self.references = UInt32(clamping: references)
-    buckets = group.buckets.enumerated().map { place, bucket in
+    matched = Sluice_V1_Traffic(packets: snapshot.packets, bytes: snapshot.bytes)
+    durationSeconds = UInt64(max(0, snapshot.ageSeconds))
+    references = UInt32(clamping: snapshot.referenceCount)
+    buckets = zip(group.buckets, snapshot.buckets).map { bucket, count in
       var message = Sluice_V1_GroupBucket()
       message.id = bucket.id
       message.weight = UInt32(bucket.weight)
       message.actions = ActionText.text(bucket.actions, names: names)
       message.live = core.groups.isLive(bucket, ports: core.ports)
-      let count = entry.count(ofBucket: place)
       message.matched = Sluice_V1_Traffic(packets: count.packets, bytes: count.bytes)
       if let port = bucket.watchPort { message.watchPort = port }
       if let watched = bucket.watchGroup { message.watchGroup = watched }

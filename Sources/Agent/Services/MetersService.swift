@@ -5,7 +5,6 @@
 // Cost: listing walks all rules once to count who uses a meter.
 
 import AgentAPI
-import CSluice
 import Dataplane
 import GRPCCore
 import Pipeline
@@ -71,9 +70,7 @@ struct MetersService: Sluice_V1_Meters.SimpleServiceProtocol {
     try await context.answer {
       let wanted = Set(request.ids)
       let meters = try await context.plane.perform { core in
-        let uses = RuleUses(core)
-        return core.meters.all.filter { wanted.isEmpty || wanted.contains($0.spec.id) }
-          .map { Sluice_V1_Meter($0, core: core, references: uses.meters[$0.spec.id] ?? 0) }
+        core.meterList().filter { wanted.isEmpty || wanted.contains($0.meter.id) }.map { Sluice_V1_Meter($0) }
       }
       if let unknown = request.ids.first(where: { id in !meters.contains { $0.id == id } }) {
         throw RPCError(code: .notFound, message: "there is no meter \(unknown)")
@@ -88,16 +85,15 @@ struct MetersService: Sluice_V1_Meters.SimpleServiceProtocol {
 }
 
 extension Sluice_V1_Meter {
-  init(_ entry: MeterEntry, core: SwitchCore, references: Int) {
+  init(_ snapshot: MeterSnapshot) {
     self.init()
-    let spec = entry.spec
-    let counts = core.meters[spec.id]?.counts
-    id = spec.id
-    text = spec.text
-    matched = Sluice_V1_Traffic(packets: counts?.packets ?? 0, bytes: counts?.bytes ?? 0)
-    durationSeconds = (sluice_monotonic_nanoseconds() - entry.createdNanoseconds) / 1_000_000_000
-    self.references = UInt32(clamping: references)
-    bands = spec.bands.enumerated().map { place, band in
+    let meter = snapshot.meter
+    id = meter.id
+    text = meter.text
+    matched = Sluice_V1_Traffic(packets: snapshot.packets, bytes: snapshot.bytes)
+    durationSeconds = UInt64(max(0, snapshot.ageSeconds))
+    references = UInt32(clamping: snapshot.referenceCount)
+    bands = zip(meter.bands, snapshot.bands).map { band, count in
       var message = Sluice_V1_MeterBand()
       message.type =
         switch band.kind {
@@ -105,10 +101,8 @@ extension Sluice_V1_Meter {
         case .remarkDSCP: "dscp_remark"
         }
       message.rate = band.rate
-      message.burstSize = spec.hasBurst ? band.burst : 0
-      if let counts, place < counts.bands.count {
-        message.matched = Sluice_V1_Traffic(packets: counts.bands[place].packets, bytes: counts.bands[place].bytes)
-      }
+      message.burstSize = meter.hasBurst ? band.burst : 0
+      message.matched = Sluice_V1_Traffic(packets: count.packets, bytes: count.bytes)
       return message
     }
   }

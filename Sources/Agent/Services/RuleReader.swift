@@ -45,12 +45,11 @@ struct RuleReader {
   mutating func read(_ message: Sluice_V1_RuleText) throws(RuleFailure) {
     for line in message.lines { read(line) }
     message.text.withUnsafeBytes { bytes in
-      var start = 0
-      while start < bytes.count {
-        let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
-        let length = memchr(rest.baseAddress, 0x0A, rest.count).map { rest.baseAddress?.distance(to: $0) ?? 0 } ?? rest.count
-        read(String(decoding: rest[..<length], as: UTF8.self))
-        start += length + 1
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+        read(String(decoding: line, as: UTF8.self))
+        rest = rest.dropFirst(line.count + 1)
       }
     }
     guard bundle.requests.count <= Control.ruleLimit else {
