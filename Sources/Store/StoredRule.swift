@@ -74,6 +74,8 @@ public struct StoredChange: Sendable, Hashable {
     self.meters = meters
   }
 
+  public var isEmpty: Bool { rules.isEmpty && deletedRules.isEmpty && groups.isEmpty && meters.isEmpty }
+
   /// For messages.
   var words: String {
     var parts: [String] = []

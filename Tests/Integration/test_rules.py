@@ -4,6 +4,7 @@ import time
 
 import pytest
 from agent import eventually
+from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
@@ -205,6 +206,62 @@ def test_mod_vlan_vid_retags(agent, pair):
     packet = Ether(dst=second.mac, src=first.mac) / Dot1Q(vlan=100, prio=2) / IP(src=first.ip4, dst=second.ip4) / UDP(dport=9) / MARK
     got = through(first, second, packet)
     assert got is not None and (got[Dot1Q].vlan, got[Dot1Q].prio) == (200, 2)
+
+
+def labelled(first, second, *labels, ttl=7):
+    """An IPv4 packet under MPLS labels, outermost first."""
+    stack = Ether(dst=second.mac, src=first.mac, type=0x8847)
+    for place, label in enumerate(labels):
+        stack /= MPLS(label=label, s=int(place == len(labels) - 1), ttl=ttl)
+    return stack / IP(src=first.ip4, dst=second.ip4) / UDP(sport=1111, dport=2222) / MARK
+
+
+def test_push_mpls_puts_a_label_on(agent, pair):
+    first, second = pair
+    agent.rules("in_port=1,ip,actions=push_mpls:0x8847,set_field:100->mpls_label,set_field:5->mpls_tc,output:2")
+    got = through(first, second, udp(first, second))
+    assert got is not None and got[Ether].type == 0x8847
+    label = MPLS(bytes(got)[14:18])
+    # The TTL is that of the IP header.
+    assert (label.label, label.cos, label.s, label.ttl) == (100, 5, 1, 64)
+    assert IP(bytes(got)[18:]).dst == second.ip4
+
+
+def test_labels_are_matched_changed_and_swapped(agent, pair):
+    first, second = pair
+    agent.rules(
+        "priority=2,mpls,mpls_label=100,mpls_bos=0,actions=set_field:200->mpls_label,dec_mpls_ttl,output:2",
+        "priority=1,mpls,actions=drop")
+    got = through(first, second, labelled(first, second, 100, 300))
+    assert got is not None
+    outer, inner = MPLS(bytes(got)[14:18]), MPLS(bytes(got)[18:22])
+    assert (outer.label, outer.ttl, outer.s) == (200, 6, 0) and (inner.label, inner.ttl, inner.s) == (300, 7, 1)
+    assert through(first, second, labelled(first, second, 100), 0.4) is None
+
+
+def test_what_is_under_a_label_is_matched_after_it_was_popped(agent, trio):
+    first, second, third = trio
+    agent.rules(
+        "table=0,mpls,mpls_label=100,actions=pop_mpls:0x0800,goto_table:1", "table=1,priority=2,udp,tp_dst=2222,actions=dec_ttl,output:2",
+        "table=1,priority=1,actions=output:3")
+    got = through(first, second, labelled(first, second, 100))
+    assert got is not None and got[Ether].type == 0x0800 and got[IP].ttl == 63 and got[UDP].dport == 2222
+    assert checksums_are_right(got)
+
+
+def test_pbb_is_pushed_and_popped(agent, pair):
+    first, second = pair
+    agent.rules(
+        "in_port=1,ip,actions=push_pbb:0x88e7,set_field:0x123456->pbb_isid,output:2", "in_port=2,pbb,pbb_isid=0x123456,actions=pop_pbb,output:1")
+    with Tap(first.namespace) as customer, Tap(second.namespace) as backbone:
+        sent = udp(first, second)
+        customer.send(sent)
+        framed = backbone.wait(with_payload(MARK))
+        assert framed is not None and framed[Ether].type == 0x88E7
+        assert bytes(framed)[15:18] == bytes.fromhex("123456") and bytes(framed)[18:] == bytes(sent)
+        backbone.send(framed)
+        back = customer.wait(with_payload(MARK))
+        assert bytes(back) == bytes(sent)
 
 
 def test_two_containers_in_different_vlans_talk_through_pushed_and_popped_tags(agent, trio):

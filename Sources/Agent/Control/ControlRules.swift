@@ -8,8 +8,8 @@
 // Cost: a change is one transaction of the store and one of the switch.
 
 import AgentAPI
+import CSluice
 import Dataplane
-import Glibc
 import Logging
 import Pipeline
 import Store
@@ -64,13 +64,15 @@ extension Control {
     let stored =
       additions == bundle.requests.count
       ? StoredBundle(additions: bundle) : try onPlane { core in StoredBundle(bundle, core: core) }
+    // A deletion that selects nothing does not make the configuration's rules the operator's.
+    guard !stored.change.isEmpty else { return RuleChange() }
     let undo = try store.apply(stored.change, alsoKeeping: rulesToKeep())
     do {
       let requests = bundle.requests
       let change = try onPlane { core in try core.apply(requests) }
       rulesAreOperators = true
       announce(bundle, change)
-      if bundle.requests.count > Self.rulesWorthTrimming { malloc_trim(0) }
+      if bundle.requests.count > Self.rulesWorthTrimming { sluice_trim_resident() }
       return change
     } catch {
       try store.undo(undo)
