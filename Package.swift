@@ -52,10 +52,14 @@ var targets: [Target] = [
   .executableTarget(name: "sluice-bench", dependencies: ["Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
 
   .target(name: "TestSupport", dependencies: ["Dataplane", "CSluice"], path: "Tests/TestSupport", swiftSettings: plain),
+  .target(
+    name: "ProofModel", dependencies: ["Dataplane", "Pipeline", "CSluice", "TestSupport"], path: "Tests/Proof/Model", swiftSettings: plain),
+  .executableTarget(
+    name: "sluice-proof", dependencies: ["ProofModel", "TestSupport", argumentParser], path: "Tests/Proof/Program", swiftSettings: plain),
   .testTarget(
     name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
   .testTarget(
-    name: "PipelineTests", dependencies: ["Pipeline", "Dataplane", "CSluice", "TestSupport"], swiftSettings: plain),
+    name: "PipelineTests", dependencies: ["Pipeline", "Dataplane", "CSluice", "TestSupport", "ProofModel"], swiftSettings: plain),
   .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "CSluice", "CLibbpf"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),
 ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [SECTION...]: everything that `make test` runs, in sections, each with its time. Without arguments: all of them.
 #
-# Sections: debug unit address thread release features fuzz integration demo
+# Sections: debug unit address thread release features fuzz proof integration demo
 # With CI=true a test that was skipped is a failure: on the machines of the CI everything can run.
 # The release programs are built once and used by the integration tests and the demo; the sanitizers run on the part of the
 # package that links no gRPC, because building gRPC again for each would take longer than all tests together.
@@ -12,6 +12,7 @@ Packaging/deps.sh build test
 . Packaging/toolchain.sh
 
 : "${FUZZ_RUNS:=200000}"
+: "${PROOF_PACKETS:=1000000}"
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 results=()
@@ -47,6 +48,14 @@ thread() {
 
 release() { build_release; }
 features() { Packaging/venv.sh && .venv/bin/python Packaging/features.py --check; }
+
+# See Tests/Proof/README.md. Run them alone: the attack is measured in time.
+proof() {
+  .build/release/sluice-proof sameness --packets "$PROOF_PACKETS"
+  .build/release/sluice-proof barrier
+  .build/release/sluice-proof attack
+}
+
 fuzz() { Tests/Fuzz/run.sh --runs "$FUZZ_RUNS"; }
 
 integration() {
@@ -91,7 +100,7 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 
-for name in ${@:-debug unit address thread release features fuzz integration demo}; do
+for name in ${@:-debug unit address thread release features fuzz proof integration demo}; do
   declare -F "$name" >/dev/null || { echo "run.sh: $name: no such section" >&2; exit 2; }
   section "$name"
 done

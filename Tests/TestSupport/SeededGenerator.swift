@@ -5,7 +5,7 @@
 import Glibc
 
 /// SplitMix64.
-public struct SeededGenerator: RandomNumberGenerator {
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
   /// What the generator was made from.
   public let seed: UInt64
   private var state: UInt64

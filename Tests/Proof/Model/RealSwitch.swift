@@ -1,0 +1,127 @@
+// RealSwitch.swift
+//
+// What: the switch under proof: a real Switch with one worker on lockstep ports, which is given its rules and groups as text.
+// Invariants: a rule's cookie is its position in the reference's list, so counters are found again.
+// Threads: one thread of the caller's.
+
+import Dataplane
+import Pipeline
+import TestSupport
+
+public final class RealSwitch {
+  public let sluice: Switch
+  private let ports: LockstepPorts
+  private var queues: [LockstepQueue] = []
+  private var nextNumber: UInt32 = 1
+
+  /// What came of each frame of an exchange, in the order of the frames.
+  public typealias Departures = [[Departure]]
+
+  public init(ports model: [ReferencePort]) throws {
+    let worker = WorkerConfiguration(
+      chunkSize: 2048, chunkCount: 16384, flowLimit: 20_000, exactEntries: 4096, upcallBudget: 1024)
+    sluice = try Switch(configuration: SwitchConfiguration(workers: [worker], flowIdleSeconds: 600))
+    ports = LockstepPorts(count: model.count)
+    for port in model {
+      let queue = LockstepQueue(ports, number: port.number)
+      queues.append(queue)
+      try sluice.performAndWait { core in
+        _ = try core.addPort(
+          name: "p\(port.number)", number: port.number, queues: [WorkerQueue(worker: 0, queue: queue)], maxFrame: 1700,
+          isUp: port.isUp, noFlood: port.noFlood)
+      }
+    }
+  }
+
+  public func stop() { sluice.stop() }
+
+  /// Puts rules and groups in the place of those that are there. Returns the error that each refused one met.
+  public func load(_ model: ReferenceSwitch) throws -> [Refusal] {
+    var refusals: [Refusal] = []
+    var rules: [Rule] = []
+    for (position, rule) in model.rules.enumerated() {
+      do { rules.append(try Rule(text: rule.text(cookie: position))) } catch {
+        refusals.append(Refusal(what: .rule(position), reason: "\(error)"))
+      }
+    }
+    let parsed = rules
+    try sluice.performAndWait { core in
+      _ = core.deleteRules(.all)
+      _ = core.addRules(parsed)
+    }
+    return refusals
+  }
+
+  /// Something that the switch does not take.
+  public struct Refusal: Sendable {
+    public enum What: Sendable { case rule(Int), group(Int) }
+    public var what: What
+    public var reason: String
+  }
+
+  /// A number for the next frame.
+  public func number() -> UInt32 {
+    defer { nextNumber += 1 }
+    return nextNumber
+  }
+
+  /// Sends frames through the switch. Throws `SwitchStuck` when they do not all come to an end.
+  /// - Parameter first: the number of the first frame; the others follow it.
+  public func exchange(_ frames: [(bytes: [UInt8], inPort: UInt32)], first: UInt32) throws -> Departures {
+    guard let sent = ports.exchange(frames) else { throw SwitchStuck() }
+    var departures = Departures(repeating: [], count: frames.count)
+    for departure in sent {
+      let place = Int(ReferenceNumber.of(departure.bytes)) - Int(first)
+      guard departures.indices.contains(place) else { throw StrayFrame(departure: departure) }
+      departures[place].append(departure)
+    }
+    for i in departures.indices { departures[i].sort() }
+    return departures
+  }
+
+  /// Packets of each rule, by position.
+  public func ruleCounts(_ count: Int) throws -> [UInt64] {
+    try sluice.performAndWait { core in
+      var counts = [UInt64](repeating: 0, count: count)
+      for snapshot in core.ruleList() where Int(snapshot.rule.cookie) < count { counts[Int(snapshot.rule.cookie)] += snapshot.packets }
+      return counts
+    }
+  }
+
+  /// Forgets the cached flows.
+  public func purge() throws { _ = try sluice.performAndWait { core in core.purgeFlows() } }
+
+  /// Frames dropped so far, by reason.
+  public func drops() throws -> [DropReason: UInt64] {
+    let numbers = (1...UInt32(queues.count)).map { $0 }
+    return try sluice.performAndWait { core in
+      var drops: [DropReason: UInt64] = [:]
+      for number in numbers { drops.merge(core.counters(of: number).drops, uniquingKeysWith: +) }
+      return drops
+    }
+  }
+
+  /// Look-ups that no cached flow answered.
+  public var misses: UInt64 { sluice.workers.reduce(0) { $0 + $1.snapshot().misses } }
+}
+
+/// Frames went in and never came to an end.
+public struct SwitchStuck: Error, CustomStringConvertible {
+  public var description: String { "after ten seconds some frames have neither left nor been dropped" }
+}
+
+/// A frame left that nobody sent now.
+public struct StrayFrame: Error, CustomStringConvertible {
+  public let departure: Departure
+  public var description: String { "a frame left by port \(departure.port) that none of this exchange's was: \(hexadecimal(departure.bytes))" }
+}
+
+/// The number at the end of a frame.
+enum ReferenceNumber {
+  static func of(_ bytes: [UInt8]) -> UInt32 { bytes.count < 4 ? 0 : UInt32(number(bytes, bytes.count - 4, 4)) }
+}
+
+/// Bytes in hexadecimal.
+public func hexadecimal(_ bytes: [UInt8]) -> String {
+  bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+}

@@ -1,0 +1,169 @@
+// Sameness.swift
+//
+// What: the proof of sameness: random worlds, random frames, and three answers to each: the reference's, the pipeline's (the first packet of a
+//       flow, which the pipeline thread answers) and the cached flow's (the packets after it). All must be the same frames out of the same ports,
+//       byte for byte, and each rule must have counted exactly the packets that met it.
+// Invariants: everything follows from the seed: world N of a run has the seed `seed + N`.
+// Threads: one thread of the caller's.
+
+import TestSupport
+
+/// What has been compared.
+public struct SamenessReport: Sendable, CustomStringConvertible {
+  public var worlds = 0
+  public var rules = 0
+  public var refusedRules = 0
+  public var packets = 0
+  /// Packets that were answered by a flow that was cached.
+  public var cached = 0
+  /// Packets that left at least once.
+  public var forwarded = 0
+  /// Frames that left.
+  public var departures = 0
+  /// Packets for which nothing is promised: an action made the frame malformed, or the like.
+  public var undefined = 0
+  public var seconds = 0.0
+  /// A refused rule and why, for the reader.
+  public var refusal: String?
+
+  public var description: String {
+    "\(packets) packets in \(worlds) worlds of \(rules) rules (\(refusedRules) refused): \(cached) by cached flows, "
+      + "\(forwarded) left, as \(departures) frames, \(undefined) undefined"
+  }
+}
+
+/// A packet that was not treated as the reference says, with all that is needed to see it again.
+public struct Difference: Error, CustomStringConvertible {
+  public var seed: UInt64
+  public var what: String
+  public var model: ReferenceSwitch
+  /// The frames that lead to it; the last one is treated wrongly.
+  public var frames: [(bytes: [UInt8], inPort: UInt32)]
+  public var isShrunk = false
+
+  public var description: String {
+    var lines = ["seed \(seed): \(what)" + (isShrunk ? "" : " (not seen again when sent one by one)")]
+    for port in model.ports where !port.isUp || port.noFlood { lines.append("  port \(port.number): \(port.isUp ? "no-flood" : "down")") }
+    for group in model.groups { lines.append("  group " + group.text) }
+    for (i, rule) in model.rules.enumerated() { lines.append("  rule " + rule.text(cookie: i)) }
+    for frame in frames { lines.append("  frame in_port=\(frame.inPort) \(hexadecimal(frame.bytes))") }
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// A run of the proof.
+public final class Sameness {
+  private let real: RealSwitch
+  public private(set) var report = SamenessReport()
+  /// Frames under way together.
+  private static let batch = 96
+
+  public init() throws { real = try RealSwitch(ports: World(seed: 0).model.ports) }
+
+  public func stop() { real.stop() }
+
+  /// Proves worlds until `packets` packets have been sent.
+  /// - Throws: the first `Difference`, made small; whatever else goes wrong with the switch.
+  public func run(seed: UInt64, packets: Int, progress: (SamenessReport) -> Void = { _ in }) throws {
+    var world = seed
+    while report.packets < packets {
+      try prove(World(seed: world))
+      world &+= 1
+      progress(report)
+    }
+  }
+
+  /// Proves one world.
+  public func prove(_ start: World) throws {
+    var world = start
+    try load(&world)
+    var random = SeededGenerator(seed: world.seed ^ 0x5eed)
+    var sent: [(shape: FrameShape, inPort: UInt32)] = []
+    var definite = [UInt64](repeating: 0, count: world.model.rules.count)
+    var possible = definite
+    for round in 0..<4 {
+      var shapes: [(shape: FrameShape, inPort: UInt32)] = []
+      for i in 0..<Self.batch {
+        switch round {
+        case 0: shapes.append(world.shape())
+        // The same again: now they are cached.
+        case 1: shapes.append(sent[i])
+        // Packets that differ a little: most are in a flow's mask, by which bits nobody looked at.
+        default: shapes.append((sent[i].shape.twin(&random), sent[i].inPort))
+        }
+      }
+      if round == 0 { sent = shapes }
+      try compare(world, shapes, earlier: round == 0 ? [] : sent, &definite, &possible)
+    }
+    let counts = try real.ruleCounts(world.model.rules.count)
+    for (i, count) in counts.enumerated() where count < definite[i] || count > possible[i] {
+      let text = world.model.rules[i].text(cookie: i)
+      throw Difference(
+        seed: world.seed, what: "a rule counted \(count) packets, not \(definite[i]) to \(possible[i]): \(text)", model: world.model, frames: [])
+    }
+    report.worlds += 1
+    report.rules += world.model.rules.count
+  }
+
+  /// Gives the switch a world, and takes out of the world what the switch refuses.
+  private func load(_ world: inout World) throws {
+    let refusals = try real.load(world.model)
+    guard !refusals.isEmpty else { return }
+    report.refusedRules += refusals.count
+    var gone: Set<Int> = []
+    for refusal in refusals {
+      switch refusal.what {
+      case .rule(let position):
+        gone.insert(position)
+        if report.refusal == nil { report.refusal = "\(world.model.rules[position].text(cookie: position)): \(refusal.reason)" }
+      case .group(let position):
+        throw Difference(
+          seed: world.seed, what: "a group was refused: \(world.model.groups[position].text): \(refusal.reason)", model: world.model, frames: [])
+      }
+    }
+    world.model.rules = world.model.rules.enumerated().filter { !gone.contains($0.offset) }.map(\.element)
+    let again = try real.load(world.model)
+    if let refusal = again.first {
+      throw Difference(seed: world.seed, what: "refused although others like it were taken: \(refusal.reason)", model: world.model, frames: [])
+    }
+  }
+
+  private func compare(
+    _ world: World, _ shapes: [(shape: FrameShape, inPort: UInt32)], earlier: [(shape: FrameShape, inPort: UInt32)],
+    _ definite: inout [UInt64], _ possible: inout [UInt64]
+  ) throws {
+    let first = real.number()
+    for _ in 1..<shapes.count { _ = real.number() }
+    let frames = shapes.enumerated().map { ($0.element.shape.bytes(number: first + UInt32($0.offset)), $0.element.inPort) }
+    let misses = real.misses
+    let outcome = try real.exchange(frames, first: first)
+    report.packets += frames.count
+    report.cached += max(0, frames.count - Int(real.misses - misses))
+    for (i, frame) in frames.enumerated() {
+      let answers = world.model.answers(frame.0, inPort: frame.1)
+      count(answers, &definite, &possible)
+      report.departures += outcome[i].count
+      if !outcome[i].isEmpty { report.forwarded += 1 }
+      guard answers.allSatisfy({ $0.undefined == nil }) else {
+        report.undefined += 1
+        continue
+      }
+      guard !answers.contains(where: { $0.departures == outcome[i] }) else { continue }
+      let before = (earlier + shapes[..<i]).map { ($0.shape.bytes(number: 0), $0.inPort) }
+      throw try Shrinking(real: real, world: world).shrink(before + [(shapes[i].shape.bytes(number: 0), frame.1)])
+    }
+  }
+
+  /// Adds to what rules must have counted at least and at most.
+  private func count(_ answers: [ReferenceAnswer], _ definite: inout [UInt64], _ possible: inout [UInt64]) {
+    let isVague = answers.contains { $0.undefined != nil || $0.expired }
+    // What follows the place where a packet's fate is open is counted or not.
+    if isVague { for i in possible.indices { possible[i] += 1 } }
+    guard let answer = answers.first else { return }
+    if answers.contains(where: { $0.undefined != nil }) { return }
+    for rule in answer.rules where answers.allSatisfy({ $0.rules.contains(rule) }) {
+      definite[rule] += 1
+      if !isVague { possible[rule] += 1 }
+    }
+  }
+}
