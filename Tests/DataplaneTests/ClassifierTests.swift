@@ -44,7 +44,7 @@ private final class CacheBox {
     #expect(places == 1)
   }
 
-  @Test func aFullBucketKeepsTheNewestAndThreeOthers() {
+  @Test func aFullLineKeepsTheNewestAndSevenOthers() {
     let box = CacheBox(entryCount: 64)
     for index in 1...40 {
       let hash = UInt64(index) << 32 | 5
@@ -52,7 +52,7 @@ private final class CacheBox {
       #expect(box.find(hash) == UInt32(index))
     }
     let left = (1...40).count { box.find(UInt64($0) << 32 | 5) == UInt32($0) }
-    #expect(left == ExactCache.ways)
+    #expect(left == 2 * ExactCache.ways)
   }
 }
 
