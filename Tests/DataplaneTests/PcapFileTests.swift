@@ -81,9 +81,22 @@ import TestSupport
     }
   }
 
+  @Test func theTraceOfAFileHasItsFramesInOrder() throws {
+    var path = Array("/tmp/sluice-pcap-XXXXXX".utf8CString)
+    let descriptor = mkstemp(&path)
+    let bytes = capture(frames)
+    #expect(write(descriptor, bytes, bytes.count) == bytes.count)
+    close(descriptor)
+    let name = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer { unlink(name) }
+    let trace = try PcapFile.trace(path: name)
+    #expect(trace.count == 2 && trace.longestFrame == frames.map(\.count).max())
+    #expect((0..<2).map { Array(trace.frame($0)) } == frames)
+  }
+
   @Test func whatIsNoFileIsSaidSo() {
-    #expect(throws: PcapError.self) { try PcapFile.frames(path: "/nonexistent.pcap") }
-    #expect(throws: PcapError.self) { try PcapFile.frames(path: "/") }
-    #expect(throws: PcapError.self) { try PcapFile.frames(path: "/dev/null") }
+    #expect(throws: PcapError.self) { try PcapFile.trace(path: "/nonexistent.pcap") }
+    #expect(throws: PcapError.self) { try PcapFile.trace(path: "/") }
+    #expect(throws: PcapError.self) { try PcapFile.trace(path: "/dev/null") }
   }
 }

@@ -21,7 +21,20 @@ public final class Trace: @unchecked Sendable {
   public let longestFrame: Int
 
   /// - Parameter frames: the frames in order, none of them empty.
-  public init(frames: [[UInt8]]) {
+  public convenience init(frames: [[UInt8]]) {
+    var ranges: [Range<Int>] = []
+    var end = 0
+    for frame in frames {
+      ranges.append(end..<end + frame.count)
+      end += frame.count
+    }
+    self.init(bytes: Array(frames.joined()), frames: ranges)
+  }
+
+  /// - Parameters:
+  ///   - source: bytes that all frames lie in.
+  ///   - frames: the frames in order, none of them empty.
+  public init(bytes source: [UInt8], frames: [Range<Int>]) {
     count = frames.count
     longestFrame = frames.reduce(0) { max($0, $1.count) }
     offsets = .allocate(capacity: max(frames.count, 1))
@@ -32,12 +45,21 @@ public final class Trace: @unchecked Sendable {
       lengths[i] = UInt32(frame.count)
       blocks += (frame.count + 63) / 64
     }
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: max(blocks, 1) * 64, alignment: 64)
-    bytes = raw.initializeMemory(as: UInt8.self, repeating: 0, count: max(blocks, 1) * 64)
-    for (i, frame) in frames.enumerated() {
-      let target = bytes + Int(offsets[i]) * 64
-      for (j, byte) in frame.enumerated() { target[j] = byte }
+    let size = max(blocks, 1) * 64
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+    bytes = raw.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    source.withUnsafeBytes { all in
+      for (i, frame) in frames.enumerated() {
+        UnsafeMutableRawBufferPointer(start: bytes + Int(offsets[i]) * 64, count: frame.count).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: all[frame]))
+      }
     }
+  }
+
+  /// The bytes of a frame.
+  public func frame(_ place: Int) -> UnsafeBufferPointer<UInt8> {
+    precondition(place >= 0 && place < count, "frame \(place) of a trace of \(count)")
+    return UnsafeBufferPointer(start: bytes + Int(offsets[place]) * 64, count: Int(lengths[place]))
   }
 
   deinit {
