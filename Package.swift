@@ -49,7 +49,7 @@ var targets: [Target] = [
     name: "KernelTier", dependencies: ["CSluice", "CLibbpf"], exclude: ["README.md"], swiftSettings: plain,
     plugins: ["EmbedBPF"]),
   .target(name: "Netlink", dependencies: ["CSluice", "CLibmnl"], exclude: ["README.md"], swiftSettings: plain),
-  .executableTarget(name: "sluice-bench", dependencies: ["Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
+  .executableTarget(name: "sluice-bench", dependencies: ["CSluice", "Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
 
   .target(name: "TestSupport", dependencies: ["Dataplane", "CSluice"], path: "Tests/TestSupport", swiftSettings: plain),
   .target(

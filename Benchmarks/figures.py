@@ -2,6 +2,7 @@
 
 A figure compares ours with a peer's in the same run, as a ratio, because absolute values move with the machine. Its JSON keys:
 name, unit, ours, peer, peerName, ratio (ours over peer), goal (such as ">= 0.95"), met (true, false, or null without a goal).
+What does not move with the machine, such as bytes, has a goal for our own value: `goal_is_for_ours`, JSON key goalFor.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ class Figure:
     peer: list
     peer_name: str
     goal: str = ""
+    goal_is_for_ours: bool = False
 
     @property
     def ratio(self):
@@ -32,12 +34,14 @@ class Figure:
         if not self.goal:
             return None
         sign, limit = self.goal.split()
-        return _COMPARE[sign](self.ratio, float(limit))
+        value = statistics.median(self.ours) if self.goal_is_for_ours else self.ratio
+        return _COMPARE[sign](value, float(limit))
 
     def document(self):
         return {
             "name": self.name, "unit": self.unit, "ours": statistics.median(self.ours), "peer": statistics.median(self.peer),
-            "peerName": self.peer_name, "ratio": round(self.ratio, 3), "goal": self.goal, "met": self.met,
+            "peerName": self.peer_name, "ratio": round(self.ratio, 4), "goal": self.goal,
+            "goalFor": "ours" if self.goal_is_for_ours else "ratio", "met": self.met,
         }
 
 
@@ -57,7 +61,7 @@ def show(figures, as_json):
             verdict = {None: "", True: "met", False: "MISSED"}[figure.met]
             rows.append((
                 f"{figure.name}, {figure.unit}", _spread(figure.ours), _spread(figure.peer), figure.peer_name,
-                f"{figure.ratio:.2f}", figure.goal, verdict))
+                f"{figure.ratio:.2f}", f"sluice {figure.goal}" if figure.goal_is_for_ours else figure.goal, verdict))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
             print("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip())

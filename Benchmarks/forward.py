@@ -74,7 +74,7 @@ def main():
     namespace = Namespace("forward")
     ours, ovs, floor = [], [], []
     for number in range(options.rounds):
-        ours.append(forward(rules, trace, options.seconds)["cyclesPerPacket"])
+        ours.append(forward(rules, [trace], options.seconds)["cyclesPerPacket"])
         ovs.append(ovs_cycles(namespace, rules, trace, options.seconds))
         floor.append(testpmd_cycles(trace, options.seconds))
         print(
@@ -92,7 +92,7 @@ def main():
 
 if __name__ == "__main__":
     try:
-        machine.check()
+        machine.check("sluice-bench")
         sys.exit(0 if main() else 1)
     except machine.BenchmarkError as error:
         sys.exit(f"forward.sh: {error}")

@@ -2,8 +2,8 @@
 """gen_rules.py OUT: a seeded access list in the syntax of `ovs-ofctl add-flows`, for the benchmarks.
 
 What: --count rules over IPv4 five-tuples whose shapes (which fields, how long the prefixes) are drawn from the mix that access
-lists of real sites have: mostly host or subnet pairs with an exact destination port, a few wide ones. Priorities are unique,
-more specific rules higher; the last rule catches everything. The same options give the same bytes.
+lists of real sites have: mostly host or subnet pairs with an exact destination port, a few wide ones. More specific rules have
+higher priorities, unique ones up to 60,000 rules; the last rule catches everything. The same options give the same bytes.
 """
 
 import argparse
@@ -31,8 +31,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--port", type=int, default=2, help="the port that every rule sends to")
     options = parser.parse_args()
-    if not 1 <= options.count <= 60000:
-        parser.error("--count is 1 to 60000: every rule has a priority of its own")
+    if not 1 <= options.count <= 2_000_000:
+        parser.error("--count is 1 to 2000000")
 
     source = random.Random(options.seed)
     subnets = [10 << 24 | source.getrandbits(16) << 8 for _ in range(max(16, options.count // 12))]
@@ -66,7 +66,7 @@ def main():
                 match += f",tp_src={from_port}/{from_mask:#x}"
             if to_mask:
                 match += f",tp_dst={to_port}/{to_mask:#x}"
-            file.write(f"priority={60001 - index},{match},actions=output:{options.port}\n")
+            file.write(f"priority={60001 - index * 60000 // max(60000, options.count)},{match},actions=output:{options.port}\n")
         file.write(f"priority=1,actions=output:{options.port}\n")
     print(f"{options.out}: {options.count} rules, seed {options.seed}", file=sys.stderr)
 

@@ -103,6 +103,11 @@ def thread_seconds(pid, pattern):
     return total
 
 
+def resident_bytes(pid):
+    """Resident memory of a process; huge pages of hugetlbfs are not in it."""
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+
 def cycles_per_second():
     """The rate of the time-stamp counter."""
     if not hasattr(cycles_per_second, "known"):
@@ -157,12 +162,12 @@ def on(cpu, *command):
     return ["taskset", "-c", str(cpu), *command]
 
 
-def check():
+def check(*programs):
     """Refuses a machine that cannot run the benchmarks, with the reason."""
     if os.geteuid() != 0:
         raise BenchmarkError("the benchmarks need namespaces, XDP and huge pages; run them as root")
     if os.cpu_count() < 2:
         raise BenchmarkError("the benchmarks need two CPUs: one for the traffic, one for the contender")
-    for program in ("sluiced", "sluicectl", "sluice-bench"):
+    for program in programs:
         if not (ROOT / ".build/release" / program).exists():
             raise BenchmarkError(f".build/release/{program} is not there; build it with: make build")

@@ -2,8 +2,9 @@
 
 import json
 import os
+import subprocess
 
-from machine import PEERS, ROOT, WORKER_CPU, BenchmarkError, at_exit, end, on, prefer, run, start, wait_for
+from machine import PEERS, ROOT, WORKER_CPU, BenchmarkError, at_exit, end, prefer, run, start, wait_for
 
 BIN = ROOT / ".build/release"
 
@@ -30,9 +31,9 @@ class Agent:
         # The exit status tells; an agent that is not there yet is no error here.
         return os.path.exists(self.socket) and run(BIN / "sluicectl", "--socket", self.socket, "version", check=False)
 
-    def control(self, *arguments):
+    def control(self, *arguments, timeout=120):
         prefer(self.process.pid)
-        return run(BIN / "sluicectl", "--socket", self.socket, *arguments)
+        return run(BIN / "sluicectl", "--socket", self.socket, *arguments, timeout=timeout)
 
     def close(self):
         end(self.process)
@@ -40,13 +41,22 @@ class Agent:
             self.base.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def forward(rules, trace, seconds):
-    """The figures of `sluice-bench forward`, as its JSON document. Its worker stays on the CPU that the program is put on."""
+def bench(command, *arguments, seconds):
+    """The figures of a command of sluice-bench, a list of JSON documents. Its worker has the contender's CPU."""
     output, errors = PEERS / "sluice-bench.json", PEERS / "sluice-bench.log"
     with open(output, "w") as stdout, open(errors, "w") as stderr:
         process = start(
-            *on(WORKER_CPU, BIN / "sluice-bench", "forward"), "--rules", rules, "--trace", trace, "--seconds", seconds, "--json",
-            stdout=stdout, stderr=stderr)
-        if process.wait(60 + seconds) != 0:
-            raise BenchmarkError(f"sluice-bench: {errors.read_text()[-600:]}")
-    return json.loads(output.read_text())
+            BIN / "sluice-bench", command, "--cpu", WORKER_CPU, "--json", *arguments, stdout=stdout, stderr=stderr)
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"sluice-bench {command}: did not end within {seconds} seconds") from None
+        if status != 0:
+            raise BenchmarkError(f"sluice-bench {command}: {errors.read_text()[-600:]}")
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+def forward(rules, traces, seconds, *arguments):
+    """The figures of `sluice-bench forward`, as its JSON document."""
+    inputs = [word for trace in traces for word in ("--trace", trace)]
+    return bench("forward", "--rules", rules, *inputs, "--seconds", seconds, *arguments, seconds=120 + seconds)[0]

@@ -5,7 +5,7 @@ import re
 import signal
 import statistics
 
-from machine import CONTROL_CPU, PEERS, WORKER_CPU, end, prefer, start, wait_for
+from machine import CONTROL_CPU, PEERS, WORKER_CPU, BenchmarkError, end, prefer, start, wait_for
 
 
 class TestPMD:
@@ -24,14 +24,22 @@ class TestPMD:
         self.process = start(*(namespace.enter(*command) if namespace else command), log="testpmd.log")
         wait_for(lambda: "NIC statistics" in self.log.read_text() or self.process.poll() is not None, 60, "testpmd")
         if self.process.poll() is not None:
-            raise RuntimeError(f"testpmd ended: {self.log.read_text()[-600:]}")
+            raise BenchmarkError(f"testpmd ended: {self.log.read_text()[-600:]}")
         prefer(self.process.pid)
 
     def packets_per_second(self):
-        """The median of the rates that it has printed, without the first, which is its start."""
+        """The median of the rates that it has printed."""
+        return statistics.median(self._rates())
+
+    def best_packets_per_second(self):
+        """The largest of the rates that it has printed."""
+        return max(self._rates())
+
+    def _rates(self):
+        """The rates so far, without the first two, which are its start."""
         reports = self.log.read_text().split("NIC statistics for port 0")[1:]
         rates = [sum(map(int, re.findall(r"Tx-pps:\s+(\d+)", report))) for report in reports]
-        return statistics.median(rates[2:] or rates[-1:])
+        return rates[2:] or rates[-1:]
 
     def close(self):
         end(self.process, by=signal.SIGINT)

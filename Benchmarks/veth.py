@@ -125,7 +125,7 @@ def main():
 
 if __name__ == "__main__":
     try:
-        machine.check()
+        machine.check("sluiced", "sluicectl")
         sys.exit(0 if main() else 1)
     except machine.BenchmarkError as error:
         sys.exit(f"veth.sh: {error}")

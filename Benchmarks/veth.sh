@@ -3,5 +3,5 @@
 # Exits 1 when a goal was missed.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-"$here/peers.sh" >&2
+"$here/install-peers.sh" >&2
 exec python3 "$here/veth.py" "$@"

@@ -1,6 +1,7 @@
 // RuleFile.swift
 //
 // What: reads rules in ovs-ofctl's syntax, one a line, as `sluicectl rule add FILE` does.
+// Cost: bound by the parser of rules; lines are found byte by byte.
 
 import Dataplane
 import Foundation
@@ -15,20 +16,36 @@ enum RuleFile {
   /// Reads all rules of a file; blank lines and lines that begin with # are skipped.
   /// - Throws: `RuleFileError` with the file, the line and what is wrong.
   static func load(path: String) throws -> [Rule] {
+    let rules = try parse(try lines(path: path), path: path)
+    guard !rules.isEmpty else { throw RuleFileError(description: "\(path): no rules") }
+    return rules
+  }
+
+  /// The lines of a file, without the white space around them.
+  static func lines(path: String) throws -> [String] {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
       throw RuleFileError(description: "\(path): cannot be read as text")
     }
+    func isSpace(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == UInt8(ascii: "\r") }
+    return text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+      var line = line
+      while let first = line.first, isSpace(first) { line.removeFirst() }
+      while let last = line.last, isSpace(last) { line.removeLast() }
+      return String(Substring(line))
+    }
+  }
+
+  /// Reads rules from lines; `path` is for messages.
+  static func parse(_ lines: [String], path: String) throws -> [Rule] {
     var rules: [Rule] = []
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let trimmed = line.trimmingCharacters(in: .whitespaces)
-      if trimmed.isEmpty || trimmed.hasPrefix("#") { continue }
+    rules.reserveCapacity(lines.count)
+    for (index, line) in lines.enumerated() where !line.isEmpty && !line.hasPrefix("#") {
       do {
-        rules.append(try Rule(text: trimmed))
+        rules.append(try Rule(text: line))
       } catch {
         throw RuleFileError(description: "\(path):\(index + 1): \(error)")
       }
     }
-    guard !rules.isEmpty else { throw RuleFileError(description: "\(path): no rules") }
     return rules
   }
 }

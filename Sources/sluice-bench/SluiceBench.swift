@@ -9,12 +9,12 @@ import Glibc
 struct SluiceBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice-bench",
-    abstract: "Measures Sluice's forwarding without a NIC.",
+    abstract: "Measures Sluice without a NIC: forwarding, flow set-ups, rule changes, attacks.",
     discussion: """
       The worker threads, the caches and the pipeline are those of sluiced; only the ports are in memory.
       Compare figures with those of a peer in the same run, as ratios: absolute values move with the machine.
       """,
-    subcommands: [Forward.self])
+    subcommands: [Forward.self, Setup.self, RuleLoad.self, Attack.self])
 }
 
 @main

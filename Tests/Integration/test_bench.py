@@ -38,6 +38,45 @@ def test_forward_prints_words_without_json(trace):
     assert done.returncode == 0 and "Mpps" in done.stdout
 
 
+def test_forward_takes_several_traces_and_learns_where_stations_are(trace, tmp_path):
+    _, rules = trace
+    rules.write_text("actions=normal\n")
+    subprocess.run(
+        ["python3", ROOT / "Benchmarks/gen_trace.py", tmp_path / "m.pcap", "--flows", "100", "--macs", "10", "--parts", "2"],
+        check=True, capture_output=True)
+    done = bench(
+        "forward", "--rules", rules, "--trace", tmp_path / "m-0.pcap", "--trace", tmp_path / "m-1.pcap", "--stations-at", "2",
+        "--seconds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    # Five pairs of stations come in by each of the two ports.
+    assert json.loads(done.stdout)["flows"] == 10
+
+
+def test_setup_sets_up_every_flow_and_says_what_one_costs():
+    done = bench("setup", "--flows", "20000", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["flows"] == 20000 and result["setupsPerSecond"] > 1000 and result["bytesPerFlow"] > 0
+
+
+def test_rules_loads_changes_and_removes(tmp_path):
+    path = tmp_path / "acl.rules"
+    subprocess.run(["python3", ROOT / "Benchmarks/gen_rules.py", path, "--count", "500"], check=True, capture_output=True)
+    for arguments in (["--count", "500"], ["--rules", path]):
+        done = bench("rules", *arguments, "--changes", "20", "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert result["rules"] in (500, 501) and result["loadsPerSecond"] > 0 and result["changesPerSecond"] > 0
+
+
+def test_attack_prints_a_document_for_each_point():
+    done = bench("attack", "--rate", "20000", "--tuples", "64", "--seconds", "0.2", "--rounds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    points = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [point["kind"] for point in points] == ["upcalls", "tuples"]
+    assert all(point["attackPackets"] > 0 and point["mppsWithout"] > 0 for point in points)
+
+
 def test_a_missing_trace_a_trace_that_is_none_and_a_bad_rule_are_refused(trace, tmp_path):
     pcap, rules = trace
     done = bench("forward", "--rules", rules, "--trace", tmp_path / "absent.pcap")
