@@ -173,13 +173,13 @@ _sluicectl() {
     unset 'unparsed_words[0]'
     unparsed_words=("${unparsed_words[@]}")
     case "${subcommand}" in
-    status|port|rule|flow|trace|monitor|deny|worker|fdb|version|completion|help)
+    status|port|rule|group|meter|flow|trace|monitor|deny|worker|fdb|version|completion|help)
         # Offer subcommand argument completions
         "_sluicectl_${subcommand}"
         ;;
     *)
         # Offer subcommand completions
-        COMPREPLY+=($(compgen -W 'status port rule flow trace monitor deny worker fdb version completion help' -- "${cur}"))
+        COMPREPLY+=($(compgen -W 'status port rule group meter flow trace monitor deny worker fdb version completion help' -- "${cur}"))
         ;;
     esac
 }
@@ -342,13 +342,13 @@ _sluicectl_rule() {
     unset 'unparsed_words[0]'
     unparsed_words=("${unparsed_words[@]}")
     case "${subcommand}" in
-    add|del|list)
+    add|mod|del|list|diff|replace|bundle)
         # Offer subcommand argument completions
         "_sluicectl_rule_${subcommand}"
         ;;
     *)
         # Offer subcommand completions
-        COMPREPLY+=($(compgen -W 'add del list' -- "${cur}"))
+        COMPREPLY+=($(compgen -W 'add mod del list diff replace bundle' -- "${cur}"))
         ;;
     esac
 }
@@ -356,6 +356,28 @@ _sluicectl_rule() {
 _sluicectl_rule_add() {
     repeating_flags=()
     non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_rule_mod() {
+    repeating_flags=()
+    non_repeating_flags=(--strict --version -h --help)
     repeating_options=()
     non_repeating_options=(--socket -o --output --timeout)
     __sluicectl_offer_flags_options -1
@@ -402,7 +424,7 @@ _sluicectl_rule_del() {
 
 _sluicectl_rule_list() {
     repeating_flags=()
-    non_repeating_flags=(--strict --plain --version -h --help)
+    non_repeating_flags=(--strict --plain --stats --version -h --help)
     repeating_options=()
     non_repeating_options=(--cookie --socket -o --output --timeout)
     __sluicectl_offer_flags_options 1
@@ -412,6 +434,294 @@ _sluicectl_rule_list() {
     '--cookie')
         return
         ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_rule_diff() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_rule_replace() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_rule_bundle() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_group() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=()
+    __sluicectl_offer_flags_options 0
+
+    # Offer subcommand / subcommand argument completions
+    local -r subcommand="${unparsed_words[0]}"
+    unset 'unparsed_words[0]'
+    unparsed_words=("${unparsed_words[@]}")
+    case "${subcommand}" in
+    add|mod|del|list)
+        # Offer subcommand argument completions
+        "_sluicectl_group_${subcommand}"
+        ;;
+    *)
+        # Offer subcommand completions
+        COMPREPLY+=($(compgen -W 'add mod del list' -- "${cur}"))
+        ;;
+    esac
+}
+
+_sluicectl_group_add() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_group_mod() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_group_del() {
+    repeating_flags=()
+    non_repeating_flags=(--all --version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_group_list() {
+    repeating_flags=()
+    non_repeating_flags=(--plain --stats --version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_meter() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=()
+    __sluicectl_offer_flags_options 0
+
+    # Offer subcommand / subcommand argument completions
+    local -r subcommand="${unparsed_words[0]}"
+    unset 'unparsed_words[0]'
+    unparsed_words=("${unparsed_words[@]}")
+    case "${subcommand}" in
+    add|mod|del|list)
+        # Offer subcommand argument completions
+        "_sluicectl_meter_${subcommand}"
+        ;;
+    *)
+        # Offer subcommand completions
+        COMPREPLY+=($(compgen -W 'add mod del list' -- "${cur}"))
+        ;;
+    esac
+}
+
+_sluicectl_meter_add() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_meter_mod() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_meter_del() {
+    repeating_flags=()
+    non_repeating_flags=(--all --version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_meter_list() {
+    repeating_flags=()
+    non_repeating_flags=(--plain --stats --version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
     '--socket')
         return
         ;;
@@ -437,13 +747,13 @@ _sluicectl_flow() {
     unset 'unparsed_words[0]'
     unparsed_words=("${unparsed_words[@]}")
     case "${subcommand}" in
-    list|purge)
+    list|summary|purge)
         # Offer subcommand argument completions
         "_sluicectl_flow_${subcommand}"
         ;;
     *)
         # Offer subcommand completions
-        COMPREPLY+=($(compgen -W 'list purge' -- "${cur}"))
+        COMPREPLY+=($(compgen -W 'list summary purge' -- "${cur}"))
         ;;
     esac
 }
@@ -452,7 +762,7 @@ _sluicectl_flow_list() {
     repeating_flags=()
     non_repeating_flags=(--version -h --help)
     repeating_options=()
-    non_repeating_options=(--port --limit --socket -o --output --timeout)
+    non_repeating_options=(--port --table --cookie --limit --socket -o --output --timeout)
     __sluicectl_offer_flags_options 1
 
     # Offer option value completions
@@ -460,9 +770,37 @@ _sluicectl_flow_list() {
     '--port')
         return
         ;;
+    '--table')
+        return
+        ;;
+    '--cookie')
+        return
+        ;;
     '--limit')
         return
         ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_flow_summary() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 0
+
+    # Offer option value completions
+    case "${prev}" in
     '--socket')
         return
         ;;

@@ -14,11 +14,12 @@ struct GroupCommand: CommandGroup {
       discussion: """
         The types: all sends a copy through every bucket, select sends a packet through one of them (by weight, all \
         packets of a connection through the same), indirect has one bucket, fast_failover takes the first whose \
-        watch_port or watch_group is up. Rules use a group with the action group:N.
+        watch_port or watch_group is up. A bucket may begin with weight:N, watch_port:PORT and watch_group:N, as in \
+        bucket=watch_port:2,actions=output:2. Rules use a group with the action group:N.
 
         EXAMPLES:
-          sluicectl group add 'group_id=1,type=select,bucket=weight:2,actions=output:2,bucket=weight:1,actions=output:3'
-          sluicectl group add 'group_id=2,type=fast_failover,bucket=watch_port:2,actions=output:2,bucket=watch_port:3,actions=output:3'
+          sluicectl group add 'group_id=1,type=select,bucket=output:2,bucket=output:3'
+          sluicectl group add 'group_id=2,type=all,bucket=group:1,bucket=output:4'
           sluicectl group add groups.txt
         """)
 
@@ -46,7 +47,7 @@ struct GroupCommand: CommandGroup {
         Live connections keep their bucket as long as it is there and up.
 
         EXAMPLES:
-          sluicectl group mod 'group_id=1,type=select,bucket=output:2,bucket=output:3,bucket=output:4'
+          sluicectl group mod 'group_id=1,type=select,bucket=output:2,bucket=output:4'
         """,
       aliases: ["modify"])
 

@@ -76,8 +76,7 @@ extension RuleCommand {
 
         EXAMPLES:
           sluicectl rule bundle changes.txt
-          printf 'delete table=1\\nadd table=1,priority=5,ip,actions=output:2\\n' | sluicectl rule bundle -
-          printf 'group add group_id=1,type=all,bucket=output:2\\nip,actions=group:1\\n' | sluicectl rule bundle -
+          printf 'delete table=1\\nadd table=1,actions=drop\\n' | sluicectl rule bundle -
         """)
 
     @Argument(help: "A file of changes, or - for standard input.")

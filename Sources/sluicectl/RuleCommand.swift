@@ -17,8 +17,8 @@ struct RuleCommand: CommandGroup {
 
         EXAMPLES:
           sluicectl rule add 'priority=10,ip,nw_dst=10.0.0.0/8 actions=output:2'
-          sluicectl rule add 'in_port=1,dl_vlan=5,actions=pop_vlan,output:2' 'priority=0,actions=normal'
-          sluicectl rule add 'table=1,idle_timeout=60,tcp actions=write_actions(group:7),goto_table:2'
+          sluicectl rule add 'dl_vlan=5,actions=pop_vlan,output:2' 'actions=normal'
+          sluicectl rule add 'table=1,idle_timeout=60,tcp actions=dec_ttl,goto_table:2'
           sluicectl rule add rules.txt
           generate-rules | sluicectl rule add -
         """)
