@@ -39,6 +39,12 @@ import TestSupport
     case .udpSrc, .udpDst: layout.l4 != 0 && key[.ipProto] == 17
     // A fragment's CRC covers what is not there.
     case .sctpSrc, .sctpDst: layout.l4 != 0 && key[.ipProto] == 132 && key[.ipFrag] == 0
+    case .icmpType, .icmpCode: layout.l4 != 0 && layout.ipVersion == 4 && key[.ipProto] == 1
+    // With another type a neighbour's message has no target any more.
+    case .icmpv6Type, .icmpv6Code: layout.l4 != 0 && layout.ipVersion == 6 && key[.ipProto] == 58 && key[.ndTarget] == 0
+    case .ndTarget, .ndSLL, .ndTLL: layout.ipVersion == 6 && key[field] != 0
+    case .mplsLabel, .mplsTC, .mplsTTL: key[.ethType] == 0x8847 || key[.ethType] == 0x8848
+    case .pbbISID: key[.ethType] == 0x88e7
     case .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA: key[.ethType] == 0x0806
     default: false
     }
@@ -46,7 +52,8 @@ import TestSupport
 
   static let settable: [FlowField] = [
     .ethSrc, .ethDst, .vlanTCI, .vlanVID, .vlanPCP, .ipv4Src, .ipv4Dst, .ipv6Src, .ipv6Dst, .ipv6Label, .ipTOS, .ipDSCP, .ipECN,
-    .ipTTL, .tcpSrc, .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst, .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA,
+    .ipTTL, .tcpSrc, .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst, .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code, .ndTarget, .ndSLL,
+    .ndTLL, .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA, .mplsLabel, .mplsTC, .mplsTTL, .pbbISID,
   ]
 
   @Test(arguments: settable)
@@ -144,6 +151,61 @@ import TestSupport
     }
   }
 
+  // MARK: - ICMP and neighbour discovery
+
+  @Test func anICMPMessageOfZerosHasAChecksumOfOnes() {
+    let echo = FramePacket().ipv4("10.0.0.1", "10.0.0.2").icmp(type: 8, code: 0, payload: [0, 0, 0, 0]).bytes
+    let reply = FramePacket().ipv4("10.0.0.1", "10.0.0.2").icmp(type: 0, code: 0, payload: [0, 0, 0, 0]).bytes
+    #expect(rewrite(echo) { $0.set(.icmpType, value: 0, mask: 0xff) }.bytes == reply)
+    #expect(rewrite(reply) { $0.set(.icmpType, value: 8, mask: 0xff) }.bytes == echo)
+  }
+
+  @Test func anOptionThatIsNotThereIsNotMade() {
+    let v6 = FramePacket().ipv6("fd00::1", "fd00::2")
+    for bytes in [
+      v6.neighbour(type: 135, target: "fd00::9").bytes, v6.neighbour(type: 136, target: "fd00::9").bytes,
+      v6.neighbour(type: 136, target: "fd00::9", linkAddress: "02:00:00:00:00:09").bytes, v6.icmpv6(type: 128, code: 0).bytes,
+    ] {
+      let result = rewrite(bytes) { $0.set(.ndSLL, value: 1, mask: 0xff) }
+      #expect(result.outcome == .done)
+      #expect(result.bytes == bytes)
+    }
+  }
+
+  @Test func aPortOfAnotherProtocolFailsAndChangesNothing() {
+    let udp = FramePacket().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).bytes
+    let six = FramePacket().ipv6("fd00::1", "fd00::2").icmpv6(type: 128, code: 0).bytes
+    for (bytes, field) in [(udp, FlowField.tcpSrc), (udp, .icmpType), (six, .udpDst), (six, .icmpType), (udp, .ndTarget)] {
+      let result = rewrite(bytes) { $0.set(field, value: 1, mask: 1) }
+      #expect(result.outcome == .failed, "\(field)")
+      #expect(result.bytes == bytes)
+    }
+  }
+
+  @Test func aWrongSCTPChecksumStaysWrong() {
+    let right = FramePacket().ipv4("10.0.0.1", "10.0.0.2").sctp(1, 2, payload: [1, 2, 3, 4]).bytes
+    let wrong = right.changed(at: right.count - 1, to: 9)
+    let result = rewrite(wrong) { $0.set(.sctpDst, value: 7, mask: 0xffff) }
+    #expect(PlainChecksum.wrong(in: result.bytes) == ["sctp"])
+    let mended = result.bytes.changed(at: right.count - 1, to: 4)
+    #expect(PlainChecksum.wrong(in: mended) == [])
+  }
+
+  @Test(arguments: [(0x0a, 1, 0x0c), (0x0a, 2, 0x0e), (0x0a, 9, 0x0e), (0x26, 1, 0x26), (0x22, 1, 0x24), (0x2e, 1, 0x2e), (0, 1, 0), (0x08, 1, 0x08)])
+  func theDropPrecedenceOfAssuredForwardingRises(_ dscp: UInt8, _ steps: Int, _ after: UInt8) {
+    for (packet, expected) in [
+      (FramePacket().ipv4("10.0.0.1", "10.0.0.2", tos: dscp << 2 | 1).udp(1, 2), FramePacket().ipv4("10.0.0.1", "10.0.0.2", tos: after << 2 | 1).udp(1, 2)),
+      (FramePacket().ipv6("fd00::1", "fd00::2", trafficClass: dscp << 2 | 1).udp(1, 2), FramePacket().ipv6("fd00::1", "fd00::2", trafficClass: after << 2 | 1).udp(1, 2)),
+      (FramePacket().etherType(0x88b5), FramePacket().etherType(0x88b5)),
+    ] {
+      let result = rewrite(packet.bytes) {
+        $0.raiseDropPrecedence(by: steps)
+        return .done
+      }
+      #expect(result.bytes == expected.bytes)
+    }
+  }
+
   // MARK: - Tags
 
   @Test(arguments: FrameCatalog.wellFormed)
@@ -156,7 +218,9 @@ import TestSupport
       return
     }
     #expect(pushed.outcome == .done)
-    #expect(pushed.bytes == Array(frame.bytes[..<12]) + [0x88, 0xa8, 0, 0] + Array(frame.bytes[12...]))
+    // VID and priority of the tag that was outermost, without its DEI bit.
+    let control = before.layout.tags > 0 ? [frame.bytes[14] & 0xef, frame.bytes[15]] : [0, 0]
+    #expect(pushed.bytes == Array(frame.bytes[..<12]) + [0x88, 0xa8] + control + Array(frame.bytes[12...]))
     #expect(parseFrame(pushed.bytes, inPort: 1).layout.word == pushed.layout.word)
     let popped = rewrite(pushed.bytes) { $0.popVLAN() }
     #expect(popped.outcome == .done)
@@ -174,7 +238,7 @@ import TestSupport
       ]
       return outcomes.allSatisfy { $0 == .done } ? .done : .failed
     }
-    let expected = FramePacket().vlan(0, priority: 5, tpid: 0x88a8).vlan(9).ipv4("10.0.0.1", "10.0.0.9", ttl: 63)
+    let expected = FramePacket().vlan(9, priority: 5, tpid: 0x88a8).vlan(9).ipv4("10.0.0.1", "10.0.0.9", ttl: 63)
       .udp(4000, 53, payload: [1]).bytes
     #expect(result.outcome == .done)
     #expect(result.bytes == expected)

@@ -21,6 +21,8 @@ final class WorkerBench {
   private var nextSlot: UInt32 = 1
   private var masks: [FlowMask: UInt16] = [:]
   private var programs: [UnsafePointer<ActionProgram>] = []
+  /// What programs refer to lives as long as they do.
+  private var lists: [[FlowAction]] = []
   private var isStopped = false
 
   init(
@@ -94,7 +96,7 @@ final class WorkerBench {
   /// Installs a flow for the packets that come in by a port and look like `frame` in these fields; returns its slot.
   @discardableResult
   func install(
-    _ frame: [UInt8], inPort: PortIndex, fields: [FlowField] = [], _ actions: [FlowAction], on index: Int = 0
+    _ frame: [UInt8], inPort: PortIndex, fields: [FlowField] = [], recircID: UInt16 = 0, _ actions: [FlowAction], on index: Int = 0
   ) -> UInt32 {
     let worker = workers[index]
     var mask = FlowMask()
@@ -104,7 +106,9 @@ final class WorkerBench {
       masks[mask] = place
       for worker in workers { worker.slab.setMask(place, mask) }
     }
-    let key = parseFrame(frame, inPort: UInt32(inPort)).key & mask
+    var whole = parseFrame(frame, inPort: UInt32(inPort)).key
+    whole[.recircID] = UInt128(recircID)
+    let key = whole & mask
     var kind = FlowKind.program
     var output: PortIndex = 0
     var program: UnsafePointer<ActionProgram>?
@@ -142,6 +146,7 @@ final class WorkerBench {
   func compile(_ actions: [FlowAction]) -> UnsafePointer<ActionProgram> {
     let program = ActionProgram.compile(actions)
     programs.append(program)
+    lists.append(actions)
     return program
   }
 

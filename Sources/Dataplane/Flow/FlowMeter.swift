@@ -26,7 +26,7 @@ public final class FlowMeter: @unchecked Sendable, Hashable {
     public var kind: Kind
     /// Kilobits (1,000 bits) per second, or packets per second.
     public var rate: UInt32
-    /// Kilobits or packets that may come at once; 0 for a twentieth of a second's worth. One packet always may.
+    /// Kilobits or packets that may come at once; 0 for a twentieth of a second's worth, and two packets at least. One packet always may.
     public var burst: UInt32
 
     public init(kind: Kind, rate: UInt32, burst: UInt32 = 0) {
@@ -152,6 +152,9 @@ struct MeterStep: BitwiseCopyable {
   let unitCost: UInt64
   /// How far the theoretical arrival may be ahead of now, in ticks.
   let limit: UInt64
+  /// Packets that may always come at once: 2 where the burst is ours to choose, so that a rate of a few packets is kept whatever the
+  /// distances at which they come.
+  let leastPackets: UInt64
   let answer: Int
   /// A rate of 0: everything exceeds it.
   let isShut: Bool
@@ -170,6 +173,7 @@ struct MeterStep: BitwiseCopyable {
     let second = UInt128(Self.nanosecondsPerSecond << Self.tickShift)
     let wanted = band.burst == 0 ? second / 20 : UInt128(band.burst) * second / UInt128(rate)
     limit = UInt64(min(wanted, 1 << 61))
+    leastPackets = band.burst == 0 ? 2 : 1
     isShut = band.rate == 0
     switch band.kind {
     case .drop: answer = MeterPlan.drops
@@ -184,6 +188,7 @@ struct MeterStep: BitwiseCopyable {
     let half: UInt64 = 1 << (Self.costShift - 1)
     let cost = (UInt128(product.high) << 64 | UInt128(product.low)) &+ UInt128(half)
     let ticks = UInt64(truncatingIfNeeded: cost >> UInt128(Self.costShift))
+    let limit = max(limit, ticks &* leastPackets)
     var arrival = sluice_load_relaxed_u64(words)
     while true {
       let ahead = Int64(bitPattern: arrival &- now)

@@ -1,11 +1,13 @@
 // FrameRewriter.swift
 //
-// What: carries out the actions that change a frame: set_field, push and pop of VLAN tags, dec_ttl. Checksums that cover changed
-//       bytes are updated with them.
-// Invariants: writes only inside the frame or, for a pushed tag, into the headroom of its chunk; keeps `layout` true
-//             to the frame, so that actions can follow each other. An action whose header is missing changes nothing and says so.
+// What: carries out set_field on a frame. Checksums that cover changed bytes are updated with them. FrameTags.swift pushes and pops,
+//       FrameLabels.swift has MPLS and the TTLs.
+// Invariants: writes only inside the frame or, for what is pushed, into the headroom of its chunk; keeps `layout` true
+//             to the frame, so that actions can follow each other. An action whose header is missing changes nothing and says so. Checksums
+//             are updated by the difference, so one that was wrong stays wrong.
 // Threads: confined to the worker that owns the frame.
-// Cost: only flows with a program come here; a MAC rewrite is a masked 8-byte store, an address rewrite adds two checksum updates.
+// Cost: only flows with a program come here; a MAC rewrite is a masked 8-byte store, an address rewrite adds two checksum updates, SCTP costs two
+//       passes over the packet.
 
 import CSluice
 
@@ -26,7 +28,6 @@ struct ActiveFrame {
   /// Replaces the bits `mask` of a field by `value` (both right-aligned).
   mutating func set(_ field: FlowField, value: UInt128, mask: UInt128) -> Outcome {
     let l3 = Int(layout.l3)
-    let l4 = Int(layout.l4)
     switch field {
     case .ethDst: replace(at: 0, 6, value, mask)
     case .ethSrc: replace(at: 6, 6, value, mask)
@@ -63,9 +64,20 @@ struct ActiveFrame {
       case 6: replace(at: l3 + 7, 1, value, mask)
       default: return .failed
       }
-    case .tcpSrc, .tcpDst: return setPort(field == .tcpSrc ? 0 : 2, IPProtocol.tcp, value, mask, l4)
-    case .udpSrc, .udpDst: return setPort(field == .udpSrc ? 0 : 2, IPProtocol.udp, value, mask, l4)
-    case .sctpSrc, .sctpDst: return setPort(field == .sctpSrc ? 0 : 2, IPProtocol.sctp, value, mask, l4)
+    case .tcpSrc, .tcpDst: return setPort(field == .tcpSrc ? 0 : 2, IPProtocol.tcp, value, mask)
+    case .udpSrc, .udpDst: return setPort(field == .udpSrc ? 0 : 2, IPProtocol.udp, value, mask)
+    case .sctpSrc, .sctpDst: return setPort(field == .sctpSrc ? 0 : 2, IPProtocol.sctp, value, mask)
+    case .icmpType: return setICMP(IPProtocol.icmp, value << 8, mask << 8)
+    case .icmpCode: return setICMP(IPProtocol.icmp, value, mask)
+    case .icmpv6Type: return setICMP(IPProtocol.icmpv6, value << 8, mask << 8)
+    case .icmpv6Code: return setICMP(IPProtocol.icmpv6, value, mask)
+    case .ndTarget, .ndSLL, .ndTLL: return setNeighbour(field, value, mask)
+    case .mplsLabel: return setLabel(value << 12, mask << 12)
+    case .mplsTC: return setLabel(value << 9, mask << 9)
+    case .mplsTTL: return setLabel(value, mask)
+    case .pbbISID:
+      guard etherType == EtherType.pbb, networkOffset + 4 <= length else { return .failed }
+      replace(at: networkOffset + 1, 3, value, mask)
     case .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA:
       guard layout.ipVersion == 0, l3 != 0 else { return .failed }
       switch field {
@@ -81,59 +93,13 @@ struct ActiveFrame {
     return .done
   }
 
-  /// Pushes a VLAN tag with VID 0 and priority 0 in front of the outermost one.
-  mutating func pushVLAN(tpid: UInt16) -> Outcome {
-    guard room >= 4, layout.tags < 2 else { return .failed }
-    let front = bytes - 4
-    let addresses = loadRaw(bytes, 0, as: UInt64.self)
-    let rest = loadRaw(bytes, 8, as: UInt32.self)
-    UnsafeMutableRawPointer(front).storeBytes(of: addresses, toByteOffset: 0, as: UInt64.self)
-    UnsafeMutableRawPointer(front).storeBytes(of: rest, toByteOffset: 8, as: UInt32.self)
-    store16(front, 12, tpid)
-    store16(front, 14, 0)
-    moveStart(by: -4)
-    layout.tags += 1
-    return .done
-  }
-
-  /// Removes the outermost VLAN tag.
-  mutating func popVLAN() -> Outcome {
-    guard layout.tags > 0 else { return .failed }
-    let addresses = loadRaw(bytes, 0, as: UInt64.self)
-    let rest = loadRaw(bytes, 8, as: UInt32.self)
-    UnsafeMutableRawPointer(bytes).storeBytes(of: addresses, toByteOffset: 4, as: UInt64.self)
-    UnsafeMutableRawPointer(bytes).storeBytes(of: rest, toByteOffset: 12, as: UInt32.self)
-    moveStart(by: 4)
-    layout.tags -= 1
-    return .done
-  }
-
-  /// Takes one from the TTL or hop limit.
-  mutating func decrementTTL() -> Outcome {
-    let l3 = Int(layout.l3)
-    switch layout.ipVersion {
-    case 4:
-      let ttl = bytes[l3 + 8]
-      guard ttl > 1 else { return .ttlExpired }
-      _ = set(.ipTTL, value: UInt128(ttl - 1), mask: 0xff)
-    case 6:
-      guard bytes[l3 + 7] > 1 else { return .ttlExpired }
-      bytes[l3 + 7] -= 1
-    default:
-      return .failed
-    }
-    return .done
-  }
-
   // MARK: - Pieces
 
-  private mutating func moveStart(by offset: Int) {
-    bytes += offset
-    length -= offset
-    room += offset
-    if layout.l3 != 0 { layout.l3 = UInt16(Int(layout.l3) - offset) }
-    if layout.l4 != 0 { layout.l4 = UInt16(Int(layout.l4) - offset) }
-  }
+  /// Where the header behind the VLAN tags begins.
+  var networkOffset: Int { 14 + 4 * Int(layout.tags) }
+
+  /// The EtherType behind the VLAN tags.
+  var etherType: UInt16 { load16(bytes, 12 + 4 * Int(layout.tags)) }
 
   private mutating func setTOS(_ value: UInt128, _ mask: UInt128) -> Outcome {
     let l3 = Int(layout.l3)
@@ -145,12 +111,13 @@ struct ActiveFrame {
     return .done
   }
 
-  private mutating func setPort(
-    _ offset: Int, _ proto: UInt8, _ value: UInt128, _ mask: UInt128, _ l4: Int
-  ) -> Outcome {
-    // The prerequisite was checked when the rule was added, so only a later fragment has no L4 header here: it goes on as it is.
-    guard l4 != 0 else { return .done }
-    if proto == IPProtocol.sctp { return setSCTPPort(offset, value, mask, l4) }
+  private mutating func setPort(_ offset: Int, _ proto: UInt8, _ value: UInt128, _ mask: UInt128) -> Outcome {
+    guard layout.ipVersion != 0 else { return .failed }
+    // A later fragment has no L4 header: it goes on as it is.
+    guard layout.l4 != 0 else { return .done }
+    guard l4Protocol == proto else { return .failed }
+    let l4 = Int(layout.l4)
+    if proto == IPProtocol.sctp { return setSCTPPort(offset, value, mask) }
     let difference = replaceSummed(at: l4 + offset, 2, value, mask)
     let place = l4 + (proto == IPProtocol.tcp ? 16 : 6)
     if proto == IPProtocol.udp { adjustUDP(at: place, by: difference) } else { adjust16(at: place, by: difference) }
@@ -158,26 +125,57 @@ struct ActiveFrame {
   }
 
   /// SCTP has a CRC32c over the whole packet instead of a sum (RFC 9260, section 6.8); a fragment's cannot be computed.
-  private mutating func setSCTPPort(_ offset: Int, _ value: UInt128, _ mask: UInt128, _ l4: Int) -> Outcome {
-    let l3 = Int(layout.l3)
-    let end: Int
-    if layout.ipVersion == 4 {
-      guard load16(bytes, l3 + 6) & 0x3fff == 0 else { return .failed }
-      end = l3 + Int(load16(bytes, l3 + 2))
-    } else {
-      guard !walkExtensions().isFragment else { return .failed }
-      end = l3 + 40 + Int(load16(bytes, l3 + 4))
-    }
-    guard end <= length, l4 + 12 <= end else { return .failed }
+  private mutating func setSCTPPort(_ offset: Int, _ value: UInt128, _ mask: UInt128) -> Outcome {
+    let l4 = Int(layout.l4)
+    let end = packetEnd
+    guard !isFragment, end <= length, l4 + 12 <= end else { return .failed }
+    let raw = UnsafeMutableRawPointer(bytes)
+    let was = UInt32(littleEndian: loadRaw(bytes, l4 + 8, as: UInt32.self))
+    raw.storeBytes(of: 0, toByteOffset: l4 + 8, as: UInt32.self)
+    let before = sluice_crc32c(bytes + l4, end - l4, 0)
     replace(at: l4 + offset, 2, value, mask)
-    UnsafeMutableRawPointer(bytes).storeBytes(of: 0, toByteOffset: l4 + 8, as: UInt32.self)
-    let crc = sluice_crc32c(bytes + l4, end - l4, 0)
-    UnsafeMutableRawPointer(bytes).storeBytes(of: crc.littleEndian, toByteOffset: l4 + 8, as: UInt32.self)
+    let after = sluice_crc32c(bytes + l4, end - l4, 0)
+    // A CRC is linear: what was wrong in the old one is wrong in the new one.
+    raw.storeBytes(of: (was ^ before ^ after).littleEndian, toByteOffset: l4 + 8, as: UInt32.self)
+    return .done
+  }
+
+  /// Sets type and code, which stand where the first 16-bit word of the checksum is.
+  private mutating func setICMP(_ proto: UInt8, _ value: UInt128, _ mask: UInt128) -> Outcome {
+    guard layout.ipVersion == (proto == IPProtocol.icmp ? 4 : 6) else { return .failed }
+    guard layout.l4 != 0 else { return .done }
+    guard l4Protocol == proto else { return .failed }
+    let l4 = Int(layout.l4)
+    adjust16(at: l4 + 2, by: replaceSummed(at: l4, 2, value, mask))
+    // A message of nothing but zeros is the only one whose checksum is 0xffff and not 0; only ICMP can be one, because the others cover addresses.
+    if proto == IPProtocol.icmp, !isFragment, packetEnd <= length, !(l4..<packetEnd).contains(where: { bytes[$0] != 0 }) {
+      store16(bytes, l4 + 2, 0xffff)
+    }
+    return .done
+  }
+
+  /// Sets the target or the link-layer address option of a neighbour solicitation or advertisement: where the parser finds them.
+  private mutating func setNeighbour(_ field: FlowField, _ value: UInt128, _ mask: UInt128) -> Outcome {
+    guard layout.ipVersion == 6 else { return .failed }
+    guard layout.l4 != 0 else { return .done }
+    let l4 = Int(layout.l4)
+    let end = min(packetEnd, length)
+    let path = walkExtensions()
+    guard path.proto == IPProtocol.icmpv6 else { return .failed }
+    let type = bytes[l4]
+    guard type == 135 || type == 136, bytes[l4 + 1] == 0, l4 + 24 <= end, !path.isFragment else { return .done }
+    if field == .ndTarget {
+      adjust16(at: l4 + 2, by: replaceSummed(at: l4 + 8, 16, value, mask))
+      return .done
+    }
+    let option: UInt8 = field == .ndSLL ? 1 : 2
+    guard type == 134 + option, l4 + 32 <= end, bytes[l4 + 24] == option, bytes[l4 + 25] == 1 else { return .done }
+    adjust16(at: l4 + 2, by: replaceSummed(at: l4 + 26, 6, value, mask))
     return .done
   }
 
   /// Replaces masked bits of `count` big-endian bytes.
-  private func replace(at offset: Int, _ count: Int, _ value: UInt128, _ mask: UInt128) {
+  func replace(at offset: Int, _ count: Int, _ value: UInt128, _ mask: UInt128) {
     for i in 0..<count {
       let shift = UInt128((count - 1 - i) * 8)
       let m = UInt8(truncatingIfNeeded: mask >> shift)
@@ -187,7 +185,7 @@ struct ActiveFrame {
   }
 
   /// Replaces masked bits of an even number of bytes and returns what that does to a checksum over them.
-  private func replaceSummed(at offset: Int, _ count: Int, _ value: UInt128, _ mask: UInt128) -> UInt64 {
+  func replaceSummed(at offset: Int, _ count: Int, _ value: UInt128, _ mask: UInt128) -> UInt64 {
     var difference: UInt64 = 0
     for i in stride(from: 0, to: count, by: 2) { difference &+= UInt64(~loadRaw(bytes, offset + i, as: UInt16.self)) }
     replace(at: offset, count, value, mask)
@@ -195,7 +193,7 @@ struct ActiveFrame {
     return difference
   }
 
-  private func adjust16(at offset: Int, by difference: UInt64) {
+  func adjust16(at offset: Int, by difference: UInt64) {
     let new = Checksum.updated(loadRaw(bytes, offset, as: UInt16.self), by: difference)
     UnsafeMutableRawPointer(bytes).storeBytes(of: new, toByteOffset: offset, as: UInt16.self)
   }
@@ -210,14 +208,27 @@ struct ActiveFrame {
   /// Adjusts the L4 checksum for a change of the pseudo header.
   private func adjustL4(by difference: UInt64) {
     guard layout.l4 != 0 else { return }
-    let l3 = Int(layout.l3)
     let l4 = Int(layout.l4)
-    switch layout.ipVersion == 4 ? bytes[l3 + 9] : walkExtensions().proto {
+    switch l4Protocol {
     case IPProtocol.tcp: adjust16(at: l4 + 16, by: difference)
     case IPProtocol.udp: adjustUDP(at: l4 + 6, by: difference)
     case IPProtocol.icmpv6 where layout.ipVersion == 6: adjust16(at: l4 + 2, by: difference)
     default: break
     }
+  }
+
+  /// The protocol of the L4 header, which is there.
+  private var l4Protocol: UInt8 { layout.ipVersion == 4 ? bytes[Int(layout.l3) + 9] : walkExtensions().proto }
+
+  /// Where the IP packet ends, by its own word.
+  private var packetEnd: Int {
+    let l3 = Int(layout.l3)
+    return layout.ipVersion == 4 ? l3 + Int(load16(bytes, l3 + 2)) : l3 + 40 + Int(load16(bytes, l3 + 4))
+  }
+
+  /// True for a fragment, the first included.
+  private var isFragment: Bool {
+    layout.ipVersion == 4 ? load16(bytes, Int(layout.l3) + 6) & 0x3fff != 0 : walkExtensions().isFragment
   }
 
   /// Walks the extension headers of an IPv6 packet up to its L4 header; the parser has checked them.

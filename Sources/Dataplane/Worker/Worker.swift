@@ -76,6 +76,14 @@ public final class Worker: @unchecked Sendable {
   private let staleHashes: UnsafeMutablePointer<UInt16>
   private var staleHashCount = 0
   let batch: Batch
+  /// A ring of packets that wait to be looked up again: those between begin and end.
+  let recirculated: UnsafeMutablePointer<RecirculatedFrame>
+  var recirculatedBegin = 0
+  var recirculatedEnd = 0
+  static let recirculatedCapacity = 4096
+  /// The clock of meters, read once per batch: the batch's cycle stamp and the time then.
+  var meterCycles: UInt64 = 0
+  var meterNanoseconds: UInt64 = 0
   /// Links by which other workers send frames here, and by which this one sends to others.
   var incoming: [WorkerLink] = []
   var outgoing: [WorkerLink?] = []
@@ -168,6 +176,7 @@ public final class Worker: @unchecked Sendable {
     incomingLinks = .allocate(capacity: Self.linkCapacity)
     outgoingLinks = .allocate(capacity: Self.linkCapacity)
     batch = Batch(capacity: Self.batchSize)
+    recirculated = .allocate(capacity: Self.recirculatedCapacity)
     published = .allocate(capacity: 4)
     published.initialize(repeating: 0, count: 4)
     published[1] = UInt64(memory.freeCount)
@@ -184,6 +193,7 @@ public final class Worker: @unchecked Sendable {
     outgoingLinks.deallocate()
     published.deallocate()
     batch.deallocate()
+    recirculated.deallocate()
     _ = Glibc.close(epoll)
   }
 
@@ -451,12 +461,15 @@ public final class Worker: @unchecked Sendable {
     let layout = parse(
       memory.bytes(at: frame.address), length: Int(frame.length), inPortBigEndian: ports[port].numberBigEndian,
       into: batch.keys)
+    if command.recircID != 0 { batch.keys[0][.recircID] = UInt128(command.recircID) }
+    let now = sluice_cycles()
     if command.slot != 0 {
-      execute(command.slot, frame, layout, port: port, now: sluice_cycles())
+      execute(command.slot, frame, layout, batch.keys, port: port, now: now, depth: command.depth)
     } else if let program = command.program {
-      run(program, frame, layout, port: port)
+      run(program, frame, layout, FrameOrigin(key: batch.keys, lines: layout.lines, depth: command.depth, port: port, now: now))
     } else {
       drop(frame, port: port, .pipelineDrops)
     }
+    if recirculatedBegin != recirculatedEnd { serveRecirculated(now: now) }
   }
 }

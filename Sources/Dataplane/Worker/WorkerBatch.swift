@@ -1,6 +1,6 @@
 // WorkerBatch.swift
 //
-// What: the stages of a batch: parse, look up, classify, execute, transmit.
+// What: the stages of a batch: parse, look up, classify, execute, transmit. WorkerPrograms.swift has what executing means.
 // Invariants: every frame of the batch ends in exactly one place: a port's waiting list, an upcall, or back in the frame memory with a
 //             drop counted. At the end of a round nothing waits for a port.
 // Threads: the worker's own.
@@ -90,35 +90,15 @@ extension Worker {
       let flow = flows[i]
       let frame = frames[i]
       if flow == 0 {
-        upcall(frame, layouts[i], keys + i, port: port)
+        upcall(frame, layouts[i], keys + i, port: port, depth: 0)
         continue
       }
-      execute(flow, frame, layouts[i], port: port, now: started)
+      execute(flow, frame, layouts[i], keys + i, port: port, now: started, depth: 0)
     }
+    if recirculatedBegin != recirculatedEnd { serveRecirculated(now: started) }
     counters.add(.packets, UInt64(received))
     counters.add(.batches, 1)
     counters.add(.execute, sluice_cycles() &- classified)
-  }
-
-  /// Does with a frame what a flow says, and counts it.
-  @inline(__always)
-  func execute(_ flow: UInt32, _ frame: FrameDescriptor, _ layout: FrameLayout, port: Int, now: UInt64) {
-    let slot = slab.slots + Int(flow)
-    countUse(slot, bytes: UInt64(frame.length), now: now)
-    switch slot.pointee.kind {
-    case .output: enqueue(frame, to: Int(slot.pointee.output))
-    case .drop: drop(frame, port: port, .flowDrops)
-    case .program:
-      if let program = slot.pointee.program { run(program, frame, layout, port: port) }
-    }
-  }
-
-  @inline(__always)
-  private func countUse(_ slot: UnsafeMutablePointer<FlowSlot>, bytes: UInt64, now: UInt64) {
-    let words = UnsafeMutableRawPointer(slot).assumingMemoryBound(to: UInt64.self)
-    sluice_count_u64(words + 8, 1)
-    sluice_count_u64(words + 9, bytes)
-    sluice_store_relaxed_u64(words + 10, now)
   }
 
   /// Puts a frame on the waiting list of a port.
@@ -189,7 +169,7 @@ extension Worker {
   }
 
   @inline(never)
-  private func dropMalformed(_ frame: FrameDescriptor, port: Int, _ problem: UInt8) {
+  func dropMalformed(_ frame: FrameDescriptor, port: Int, _ problem: UInt8) {
     drop(frame, port: port, DropReason(rawValue: problem) ?? .ethernetTruncated)
   }
 
@@ -213,12 +193,12 @@ extension Worker {
 
   /// Sends a packet that no flow matched to the pipeline.
   @inline(never)
-  private func upcall(_ frame: FrameDescriptor, _ layout: FrameLayout, _ key: UnsafePointer<FlowKey>, port: Int) {
+  func upcall(_ frame: FrameDescriptor, _ layout: FrameLayout, _ key: UnsafePointer<FlowKey>, port: Int, depth: UInt8) {
     guard mayUpcall(port) else { return drop(frame, port: port, .upcallBudget) }
     let record = Upcall(
       line0: key.pointee.line0, line1: layout.lines & 2 == 0 ? FlowLine() : key.pointee.line1, frame: frame, layout: layout,
       cookie: 0, seenCommands: mailbox.commands.consumedCount, port: PortIndex(truncatingIfNeeded: port), kind: .miss,
-      maxLength: 0)
+      depth: depth, recircID: UInt16(truncatingIfNeeded: key.pointee[.recircID]), maxLength: 0)
     guard upcalls.push(record) else { return drop(frame, port: port, .upcallRingFull) }
     ports[port].pendingUpcalls += 1
     ringPipeline()
@@ -230,69 +210,5 @@ extension Worker {
   func mayUpcall(_ port: Int) -> Bool {
     let pending = Int(ports[port].pendingUpcalls)
     return pending < configuration.upcallBudget && pending <= upcalls.roomCount >> 3
-  }
-
-  // MARK: - Programs
-
-  /// Runs a program on a frame, which it consumes.
-  @inline(never)
-  func run(_ program: UnsafePointer<ActionProgram>, _ frame: FrameDescriptor, _ layout: FrameLayout, port: Int) {
-    var active = ActiveFrame(
-      bytes: memory.bytes(at: frame.address), length: Int(frame.length), layout: layout,
-      room: memory.roomBefore(frame.address))
-    let ops = program.pointee.ops
-    let count = program.pointee.count
-    var descriptor = frame
-    for i in 0..<count {
-      let op = ops + i
-      var outcome = ActiveFrame.Outcome.done
-      switch op.pointee.code {
-      case .output:
-        // The last action may have the frame itself; earlier outputs get copies.
-        if i == count - 1 { return enqueue(descriptor, to: Int(op.pointee.argument)) }
-        if let copy = copy(descriptor, port: port) { enqueue(copy, to: Int(op.pointee.argument)) }
-      case .setField:
-        if let field = FlowField(rawValue: op.pointee.field) {
-          outcome = active.set(field, value: op.pointee.value, mask: op.pointee.mask)
-        }
-      case .pushVLAN: outcome = active.pushVLAN(tpid: op.pointee.argument)
-      case .popVLAN: outcome = active.popVLAN()
-      case .decrementTTL: outcome = active.decrementTTL()
-      case .controller: sendToController(descriptor, op, port: port)
-      case .pushMPLS, .popMPLS, .pushPBB, .popPBB, .decrementMPLSTTL, .copyTTLIn, .copyTTLOut, .meter, .select, .clone, .recirculate:
-        outcome = .failed
-      }
-      switch outcome {
-      case .done: break
-      case .failed: return drop(descriptor, port: port, .actionFailed)
-      case .ttlExpired: return drop(descriptor, port: port, .ttlExpired)
-      }
-      descriptor.address = UInt64(active.bytes - memory.base)
-      descriptor.length = UInt32(active.length)
-    }
-    // A program that does not end in an output has already sent its copies.
-    memory.release(descriptor.address)
-  }
-
-  /// A copy of a frame, at the same place of its chunk: there it fits, with the same room in front for tags.
-  private func copy(_ frame: FrameDescriptor, port: Int) -> FrameDescriptor? {
-    guard let chunk = memory.allocate() else {
-      counters.drop(port: port, .noFreeFrame)
-      return nil
-    }
-    let address = chunk &+ UInt64(memory.roomBefore(frame.address))
-    memory.bytes(at: address).update(from: memory.bytes(at: frame.address), count: Int(frame.length))
-    return FrameDescriptor(address: address, length: frame.length)
-  }
-
-  private func sendToController(_ frame: FrameDescriptor, _ op: UnsafePointer<ActionOp>, port: Int) {
-    guard mayUpcall(port) else { return counters.drop(port: port, .upcallBudget) }
-    guard let copy = copy(frame, port: port) else { return }
-    let record = Upcall(
-      line0: FlowLine(), line1: FlowLine(), frame: copy, layout: FrameLayout(), cookie: UInt64(truncatingIfNeeded: op.pointee.value),
-      seenCommands: 0, port: PortIndex(truncatingIfNeeded: port), kind: .controller, maxLength: op.pointee.argument)
-    guard upcalls.push(record) else { return drop(copy, port: port, .upcallRingFull) }
-    ports[port].pendingUpcalls += 1
-    ringPipeline()
   }
 }

@@ -176,7 +176,7 @@ extension Worker {
       },
       packets: total(.packets), batches: total(.batches), exactHits: total(.exactHits),
       classifierHits: total(.classifierHits), misses: total(.misses), sleeps: total(.sleeps),
-      checksumsCompleted: total(.checksumsCompleted), masks: Int(sluice_load_relaxed_u64(published)),
+      recirculations: total(.recirculations), checksumsCompleted: total(.checksumsCompleted), masks: Int(sluice_load_relaxed_u64(published)),
       framesFree: Int(sluice_load_relaxed_u64(published + 1)), framesTotal: memory.chunkCount,
       cpuNanoseconds: sluice_load_relaxed_u64(published + 2))
   }
