@@ -178,7 +178,7 @@ struct ActionReader {
 
   private mutating func readPushVLAN(_ item: TextItem) throws(SyntaxError) {
     let tpid = try etherType(item, [0x8100, 0x88a8], "not the EtherType of a VLAN tag", "push_vlan:0x8100 or push_vlan:0x88a8")
-    guard tags < TagStack.limit else {
+    guard tags < PacketState.tagLimit else {
       throw item.whole.error("the packet has two VLAN tags already", expected: "at most two")
     }
     actions.append(.pushVLAN(tpid: tpid))

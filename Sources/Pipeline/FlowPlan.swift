@@ -185,7 +185,7 @@ final class PlanBook {
 
 extension Translation {
   /// The rules met, in order.
-  var metRules: [RuleEntry] { rule.map { [$0] } ?? [] }
+  var metRules: [RuleEntry] { rules }
 }
 
 extension FlowAction {

@@ -27,6 +27,9 @@ public final class SwitchCore {
   let events: SwitchEvents
   public let rules = RuleTables()
   public let macs: MACTable
+  public let groups = GroupTable()
+  public let meters = MeterTable()
+  let recirculation = RecirculationTable()
   public internal(set) var ports = PortSet()
   /// By port index.
   var portRecords: [PortRecord?] = []
@@ -71,7 +74,7 @@ public final class SwitchCore {
   /// What happens to a packet now. Changes nothing.
   func translate(_ key: FlowKey) -> Translation {
     translationCount += 1
-    return Translator.translate(key: key, ports: ports, rules: rules, macs: macs)
+    return Translator.translate(key: key, context: context)
   }
 
   func takeFlowID() -> UInt64 {

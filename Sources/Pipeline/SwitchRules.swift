@@ -66,7 +66,7 @@ extension SwitchCore {
 
   /// What happens to a packet now. Changes nothing.
   public func trace(_ key: FlowKey) -> Translation {
-    Translator.translate(key: key, ports: ports, rules: rules, macs: macs, explains: true)
+    Translator.translate(key: key, context: context, explains: true)
   }
 
   private func snapshot(_ entry: RuleEntry) -> RuleSnapshot {

@@ -9,7 +9,7 @@ import Testing
 private func translate(
   _ text: String, _ rules: RuleTables, ports: PortSet = portSet(4), macs: MACTable = MACTable()
 ) throws -> Translation {
-  Translator.translate(key: try packet(text), ports: ports, rules: rules, macs: macs)
+  Translator.translate(key: try packet(text), context: TranslationContext(ports: ports, rules: rules, macs: macs))
 }
 
 private let alice = "dl_src=02:00:00:00:00:0a"
@@ -190,7 +190,7 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
   @Test func aForwardedPacketIsExplained() throws {
     let rules = try table("priority=10,tcp,tp_dst=80 actions=drop", "cookie=0x7,priority=5,ip,nw_dst=10.0.0.0/8 actions=dec_ttl,output:2")
     let key = try packet("in_port=1,udp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tp_dst=53,\(alice),\(toBob)")
-    let trace = PacketTrace(key: key, ports: ports, rules: rules, macs: MACTable())
+    let trace = PacketTrace(key: key, context: TranslationContext(ports: ports, rules: rules, macs: MACTable()))
     #expect(
       trace.packet
         == "udp,in_port=eth1,dl_vlan=0xffff,\(alice),\(toBob),nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_tos=0,nw_ecn=0,nw_ttl=64,ip_frag=no,tp_src=0,tp_dst=53")
@@ -208,7 +208,7 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
     let macs = MACTable()
     _ = macs.learn(bob, port: 2, nowNanoseconds: 1)
     let key = try packet("in_port=1,dl_type=0x1234,\(alice),\(toBob)")
-    let trace = PacketTrace(key: key, ports: ports, rules: rules, macs: macs)
+    let trace = PacketTrace(key: key, context: TranslationContext(ports: ports, rules: rules, macs: macs))
     #expect(
       trace.steps.first?.notes == [
         "NORMAL", "a packet like this would teach that 02:00:00:00:00:0a is on port eth1", "02:00:00:00:00:0b is on port eth2",
@@ -221,7 +221,7 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
 
   @Test func dropsSayWhy() throws {
     func verdict(_ packetText: String, _ rule: String) throws -> String {
-      PacketTrace(key: try packet(packetText), ports: ports, rules: try table(rule), macs: MACTable()).verdict
+      PacketTrace(key: try packet(packetText), context: TranslationContext(ports: ports, rules: try table(rule), macs: MACTable())).verdict
     }
     #expect(try verdict("in_port=1,arp", "ip actions=2") == "dropped: no rule matched")
     #expect(try verdict("in_port=1", "actions=drop") == "dropped: the rule drops it")
@@ -235,7 +235,7 @@ private let bob = Station(vlan: 0, mac: 0x0200_0000_000b)
   @Test func thePrintedPacketReadsBack() throws {
     for text in ["in_port=1,arp,arp_op=1,arp_spa=10.0.0.1", "in_port=2,tcp6,ipv6_src=::1,tp_dst=80,tcp_flags=+syn", "in_port=1,icmp6,icmp_type=135,nd_target=::1", "in_port=1,dl_vlan=4,ip"] {
       let key = try packet(text)
-      let trace = PacketTrace(key: key, ports: ports, rules: RuleTables(), macs: MACTable())
+      let trace = PacketTrace(key: key, context: TranslationContext(ports: ports, rules: RuleTables(), macs: MACTable()))
       #expect(try FlowMatch(text: trace.packet, names: ports.names()).key == key)
     }
   }

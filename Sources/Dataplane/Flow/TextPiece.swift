@@ -46,7 +46,7 @@ public struct TextPiece: Sendable {
   }
 
   /// The part from `from` to `to`, both counted from the start of the whole line.
-  func part(_ from: Int, _ to: Int) -> TextPiece { TextPiece(bytes, from, to) }
+  public func part(_ from: Int, _ to: Int) -> TextPiece { TextPiece(bytes, from, to) }
 
   /// The piece without its last byte; an empty one stays empty.
   public func dropLast() -> TextPiece { part(start, max(start, end - 1)) }
@@ -118,6 +118,12 @@ public struct TextItem: Sendable {
   public let value: TextPiece?
   /// The item as it is written.
   public let whole: TextPiece
+
+  public init(key: TextPiece, value: TextPiece?, whole: TextPiece) {
+    self.key = key
+    self.value = value
+    self.whole = whole
+  }
 }
 
 /// Cuts a piece into items that commas or blanks separate.
