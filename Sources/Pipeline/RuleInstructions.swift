@@ -72,6 +72,11 @@ struct InstructionInterner {
   /// Different instructions in use.
   var count: Int { known.count }
 
+  /// How many rules have instructions that `selects` selects.
+  func count(where selects: (RuleInstructions) -> Bool) -> Int {
+    known.values.reduce(0) { $0 + (selects($1.value) ? $1.users : 0) }
+  }
+
   mutating func take(_ value: RuleInstructions) -> SharedInstructions {
     if let last, last.users > 0, last.value == value {
       last.users += 1

@@ -14,6 +14,8 @@ struct RulePriorities {
   /// The highest priority; nil when there is none.
   var highest: UInt16? { heap.first }
 
+  func contains(_ priority: UInt16) -> Bool { (counts[priority] ?? 0) > 0 }
+
   mutating func insert(_ priority: UInt16) {
     if let count = counts[priority] {
       counts[priority] = count + 1

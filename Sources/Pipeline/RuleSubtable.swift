@@ -53,6 +53,21 @@ final class RuleSubtable {
     }
   }
 
+  /// Some entry for which `condition` holds.
+  func first(where condition: (RuleEntry) -> Bool) -> RuleEntry? {
+    for head in slots.values {
+      var entry: RuleEntry? = head
+      while let current = entry {
+        if condition(current) { return current }
+        entry = current.next
+      }
+    }
+    return nil
+  }
+
+  /// True when a rule has this priority.
+  func has(priority: UInt16) -> Bool { priorities.contains(priority) }
+
   /// Finds the rule of highest priority that a packet meets here, and notes in `looked` the bits that the answer depends on.
   func lookup(_ key: FlowKey, looked: inout FlowMask) -> RuleEntry? {
     let last = stages.count - 1

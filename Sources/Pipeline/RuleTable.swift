@@ -34,16 +34,7 @@ public final class RuleTable {
   ///
   /// - Returns: the new entry, its counters at zero, and the entry it replaced.
   func add(_ rule: Rule, nowNanoseconds: UInt64 = 0) -> (entry: RuleEntry, replaced: RuleEntry?) {
-    let subtable: RuleSubtable
-    if let existing = subtables[rule.match.mask] {
-      subtable = existing
-    } else {
-      subtable = RuleSubtable(mask: rule.match.mask, sequence: nextSequence)
-      nextSequence += 1
-      subtables[rule.match.mask] = subtable
-      ordered.append(subtable)
-      isOrdered = false
-    }
+    let subtable = subtable(for: rule.match.mask)
     let replaced = subtable.find(rule.match.key, priority: rule.priority)
     if let replaced { remove(replaced, from: subtable) }
     let entry = ledger.entry(rule, shape: subtable.shape, nowNanoseconds: nowNanoseconds)
@@ -51,6 +42,27 @@ public final class RuleTable {
     subtable.insert(entry)
     count += 1
     return (entry, replaced)
+  }
+
+  /// Puts an entry back that was removed.
+  func restore(_ entry: RuleEntry) {
+    let subtable = subtable(for: entry.shape.mask)
+    if subtable.count == 0 || entry.priority > subtable.highestPriority { isOrdered = false }
+    subtable.insert(entry)
+    entry.isInstalled = true
+    ledger.restore(entry)
+    count += 1
+  }
+
+  /// The entry with this rule's match and priority.
+  func find(_ rule: Rule) -> RuleEntry? { subtables[rule.match.mask]?.find(rule.match.key, priority: rule.priority) }
+
+  /// An entry of this rule's priority that shares packets with it.
+  func overlapping(_ rule: Rule) -> RuleEntry? {
+    for subtable in subtables.values where subtable.has(priority: rule.priority) {
+      if let found = subtable.first(where: { $0.priority == rule.priority && $0.match.overlaps(rule.match) }) { return found }
+    }
+    return nil
   }
 
   /// Removes one entry; does nothing when it was removed or replaced before.
@@ -94,6 +106,16 @@ public final class RuleTable {
       if best.map({ found.priority > $0.priority }) ?? true { best = found }
     }
     return best
+  }
+
+  private func subtable(for mask: FlowMask) -> RuleSubtable {
+    if let existing = subtables[mask] { return existing }
+    let made = RuleSubtable(mask: mask, sequence: nextSequence)
+    nextSequence += 1
+    subtables[mask] = made
+    ordered.append(made)
+    isOrdered = false
+    return made
   }
 
   private func remove(_ entry: RuleEntry, from subtable: RuleSubtable) {

@@ -11,6 +11,8 @@ import Dataplane
 public final class RuleTables {
   private var tables: [RuleTable?] = Array(repeating: nil, count: Int(Rule.lastTable) + 1)
   private let ledger = RuleLedger()
+  /// Rules with timeouts.
+  var deadlines = RuleDeadlines()
 
   public init() {}
 
@@ -34,8 +36,19 @@ public final class RuleTables {
   /// - Returns: the new entry, its counters at zero, and the entry it replaced.
   @discardableResult
   public func add(_ rule: Rule, nowNanoseconds: UInt64 = 0) -> (entry: RuleEntry, replaced: RuleEntry?) {
-    table(rule.table).add(rule, nowNanoseconds: nowNanoseconds)
+    let result = table(rule.table).add(rule, nowNanoseconds: nowNanoseconds)
+    deadlines.insert(result.entry)
+    return result
   }
+
+  /// Puts an entry back that was removed a moment ago; it is still among the deadlines.
+  func restore(_ entry: RuleEntry) { table(entry.table).restore(entry) }
+
+  /// Gives an entry other instructions.
+  func change(_ entry: RuleEntry, to new: RuleInstructions) { ledger.change(entry, to: new) }
+
+  /// The id that the next entry will get.
+  var nextID: UInt64 { ledger.nextID }
 
   /// Removes one entry; does nothing when it was removed or replaced before.
   public func remove(_ entry: RuleEntry) { self[entry.table]?.remove(entry) }
@@ -52,6 +65,15 @@ public final class RuleTables {
     if let number = filter.table { return self[number]?.entries(filter) ?? [] }
     return tables.flatMap { $0?.entries(filter) ?? [] }
   }
+
+  /// True when a rule of this table, match and priority is in force.
+  public func holds(_ rule: Rule) -> Bool { self[rule.table]?.find(rule) != nil }
+
+  /// How many rules have instructions that `selects` selects; looks once at each different ones.
+  public func count(where selects: (RuleInstructions) -> Bool) -> Int { ledger.count(where: selects) }
+
+  /// A rule of the same table and priority that shares packets with this one.
+  func overlapping(_ rule: Rule) -> RuleEntry? { self[rule.table]?.overlapping(rule) }
 
   /// Finds the rule that a packet meets in a table.
   ///
@@ -73,7 +95,7 @@ public final class RuleTables {
 
 /// What the tables share: ids, the count of all rules, instructions.
 final class RuleLedger {
-  private var nextID: UInt64 = 1
+  private(set) var nextID: UInt64 = 1
   private var instructions = InstructionInterner()
   private(set) var count = 0
 
@@ -86,6 +108,14 @@ final class RuleLedger {
     return RuleEntry(
       id: nextID, rule: rule, shape: shape, shared: instructions.take(rule.instructions), createdNanoseconds: nowNanoseconds)
   }
+
+  /// Notes that an entry is in force again.
+  func restore(_ entry: RuleEntry) {
+    count += 1
+    entry.shared = instructions.take(entry.instructions)
+  }
+
+  func count(where selects: (RuleInstructions) -> Bool) -> Int { instructions.count(where: selects) }
 
   /// Notes that an entry is not in force any more.
   func release(_ entry: RuleEntry) {

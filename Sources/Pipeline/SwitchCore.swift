@@ -49,6 +49,9 @@ public final class SwitchCore {
   /// Drops already reported to watchers, by port index.
   var reportedDrops: [PortIndex: [DropReason: UInt64]] = [:]
 
+  /// Rules that have timed out and that nobody has asked for yet.
+  var endedRules: [RuleSnapshot] = []
+
   init(
     configuration: SwitchConfiguration, workers: [Worker], secrets: HashSecrets, events: SwitchEvents
   ) throws(WorkerError) {
@@ -221,6 +224,7 @@ public final class SwitchCore {
       for station in macs.removeSeenBefore(now - age) { stationChanged(station) }
     }
     settle()
+    expireRules(now: now)
     if events.isWatched { reportDrops() } else { reportedDrops = [:] }
   }
 

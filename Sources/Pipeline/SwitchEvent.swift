@@ -15,12 +15,18 @@ public enum SwitchEvent: Sendable {
   public enum FlowEnd: String, Sendable {
     case idle, changed, portRemoved = "port-removed", flushed
   }
+  /// Why a rule ended.
+  public enum RuleEnd: String, Sendable {
+    case idleTimeout = "idle-timeout", hardTimeout = "hard-timeout", deleted
+  }
   case flowAdded(FlowSnapshot)
   case flowRemoved(FlowSnapshot, FlowEnd)
   case portAdded(SwitchPort)
   case portRemoved(SwitchPort)
   case portChanged(SwitchPort)
   case rulesChanged(added: Int, removed: Int)
+  /// A rule is no more; its counters are final. Not for one that another took the place of.
+  case ruleRemoved(RuleSnapshot, RuleEnd)
   /// Frames dropped since the last such event for this port and reason.
   case dropped(port: SwitchPort, reason: String, packets: UInt64)
   /// A frame that a `controller` action copied, cut to the length that the action asked for.

@@ -73,7 +73,7 @@ struct BenchSwitch {
   }
 
   func addRules(_ rules: [Rule]) throws {
-    try sluice.performAndWait { core in _ = core.addRules(rules) }
+    try sluice.performAndWait { core in _ = try core.addRules(rules) }
   }
 
   func removeRule(_ rule: Rule) throws {

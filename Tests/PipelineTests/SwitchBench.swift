@@ -62,7 +62,7 @@ final class SwitchBench {
   @discardableResult
   func add(rules: [String]) throws -> RuleChange {
     let parsed = try rules.map { try Rule(text: $0) }
-    return try sluice.performAndWait { core in core.addRules(parsed) }
+    return try sluice.performAndWait { core in try core.addRules(parsed) }
   }
 
   @discardableResult

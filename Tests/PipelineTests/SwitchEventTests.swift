@@ -76,7 +76,7 @@ import Testing
     let rule = try Rule(text: "actions=drop")
     let changes = 5000
     try bench.sluice.performAndWait { core in
-      for _ in 0..<changes { _ = core.addRules([rule]) }
+      for _ in 0..<changes { _ = try core.addRules([rule]) }
     }
     var iterator = stream.makeAsyncIterator()
     var received: UInt64 = 0

@@ -126,19 +126,6 @@ import Testing
     try bench.expectNoLeak()
   }
 
-  @Test func aReplacedRuleBeginsAtZero() throws {
-    let bench = try SwitchBench(ports: 2, rules: ["actions=output:2"])
-    bench[1].inject(contentsOf: load)
-    #expect(bench[2].waitForOutput(64).count == 64)
-    let change = try bench.add(rules: ["actions=output:2"])
-    #expect(change.replaced == 1)
-    #expect(try bench.rules().map(\.packets) == [0])
-    bench[1].inject(probe)
-    #expect(bench[2].waitForOutput(1) == [probe])
-    #expect(try bench.rules().map(\.packets) == [1])
-    try bench.expectNoLeak()
-  }
-
   @Test func packetsWithoutARuleOfTheirOwnFlowAreCountedWhenTheTableIsFull() throws {
     let bench = try SwitchBench(ports: 2, rules: ["udp,tp_src=1000,actions=dec_ttl,output:2", "ip,nw_src=10.0.0.0/8,actions=dec_ttl,output:2"], flowLimit: 5)
     let frames = (0..<200).map {

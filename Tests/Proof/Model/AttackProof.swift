@@ -108,7 +108,7 @@ public enum AttackProof {
       for (number, queue) in [(UInt32(1), attacker as PortQueue), (2, established), (3, out)] {
         _ = try core.addPort(name: "p\(number)", number: number, queues: [WorkerQueue(worker: 0, queue: queue)], maxFrame: 1514)
       }
-      _ = core.addRules(parsed)
+      _ = try core.addRules(parsed)
     }
     var report = AttackReport(name: name)
     established.open(true)

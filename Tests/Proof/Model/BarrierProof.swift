@@ -135,7 +135,7 @@ public final class BarrierProof {
 
   private func install(_ rule: ReferenceRule) throws {
     let parsed = try Rule(text: rule.text(cookie: 0))
-    try sluice.performAndWait { core in _ = core.addRules([parsed]) }
+    try sluice.performAndWait { core in _ = try core.addRules([parsed]) }
   }
 
   private func remove(_ rule: ReferenceRule) throws {

@@ -47,7 +47,7 @@ public final class RealSwitch {
     let parsed = rules
     try sluice.performAndWait { core in
       _ = core.deleteRules(.all)
-      _ = core.addRules(parsed)
+      _ = try core.addRules(parsed)
     }
     return refusals
   }
