@@ -25,17 +25,23 @@ public enum RuleChangeRequest: Sendable {
   case delete(RuleFilter)
 }
 
-/// Why a change cannot be made; nothing has been changed then.
-public enum RuleChangeError: Error, Equatable, CustomStringConvertible {
-  /// The rule asks for `check_overlap`, and this one is in its way.
-  case overlap(rule: String, with: String)
-  /// The rule goes on in a table that is not a later one.
-  case badGoto(rule: String, table: UInt8)
-  /// There is no such table.
-  case badTable(UInt8)
+/// A change that cannot be made; nothing has been changed then.
+public struct RuleChangeError: Error, Equatable, CustomStringConvertible {
+  public enum Reason: Error, Equatable {
+    /// The rule asks for `check_overlap`, and this one is in its way.
+    case overlap(rule: String, with: String)
+    /// The rule goes on in a table that is not a later one.
+    case badGoto(rule: String, table: UInt8)
+    /// There is no such table.
+    case badTable(UInt8)
+  }
+
+  /// The place of the request among those that were to be carried out.
+  public let requestIndex: Int
+  public let reason: Reason
 
   public var description: String {
-    switch self {
+    switch reason {
     case .overlap(let rule, let other):
       "the rule '\(rule)' overlaps with '\(other)' of the same priority; choose another priority, or leave out check_overlap"
     case .badGoto(let rule, let table):
@@ -67,11 +73,13 @@ extension SwitchCore {
   @discardableResult
   public func apply(_ requests: [RuleChangeRequest]) throws(RuleChangeError) -> RuleChange {
     var transaction = RuleTransaction(rules: rules, nowNanoseconds: sluice_monotonic_nanoseconds())
-    do throws(RuleChangeError) {
-      for request in requests { try transaction.carryOut(request) }
-    } catch {
-      transaction.undo()
-      throw error
+    for (index, request) in requests.enumerated() {
+      do throws(RuleChangeError.Reason) {
+        try transaction.carryOut(request)
+      } catch {
+        transaction.undo()
+        throw RuleChangeError(requestIndex: index, reason: error)
+      }
     }
     complete(&transaction)
     return transaction.change
@@ -149,7 +157,7 @@ struct RuleTransaction {
     firstID = rules.nextID
   }
 
-  mutating func carryOut(_ request: RuleChangeRequest) throws(RuleChangeError) {
+  mutating func carryOut(_ request: RuleChangeRequest) throws(RuleChangeError.Reason) {
     switch request {
     case .add(let rule): try add(rule)
     case .modify(let rule, let isStrict, let cookieMask): try modify(rule, isStrict: isStrict, cookieMask: cookieMask)
@@ -190,7 +198,7 @@ struct RuleTransaction {
     return (added, removed)
   }
 
-  private mutating func add(_ rule: Rule) throws(RuleChangeError) {
+  private mutating func add(_ rule: Rule) throws(RuleChangeError.Reason) {
     try check(rule)
     if rule.flags.contains(.checkOverlap), let other = rules.overlapping(rule) {
       throw .overlap(rule: rule.text(), with: other.rule.text())
@@ -208,7 +216,7 @@ struct RuleTransaction {
     if !rule.flags.contains(.resetCounts) { inheritances.append((entry, replaced)) }
   }
 
-  private mutating func modify(_ rule: Rule, isStrict: Bool, cookieMask: UInt64) throws(RuleChangeError) {
+  private mutating func modify(_ rule: Rule, isStrict: Bool, cookieMask: UInt64) throws(RuleChangeError.Reason) {
     try check(rule)
     let filter = RuleFilter(
       table: rule.table, match: rule.match, isStrict: isStrict, priority: rule.priority, cookie: rule.cookie,
@@ -224,7 +232,7 @@ struct RuleTransaction {
   }
 
   /// Refuses what the readers of text refuse, for rules that were made otherwise.
-  private func check(_ rule: Rule) throws(RuleChangeError) {
+  private func check(_ rule: Rule) throws(RuleChangeError.Reason) {
     guard rule.table <= Rule.lastTable else { throw .badTable(rule.table) }
     if let goto = rule.instructions.goto, goto <= rule.table || goto > Rule.lastTable {
       throw .badGoto(rule: rule.text(), table: goto)

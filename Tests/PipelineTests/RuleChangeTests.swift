@@ -48,8 +48,12 @@ extension SwitchBench {
 
   @Test func overlapIsRefusedWithTheRuleThatIsInTheWay() throws {
     let bench = try SwitchBench(ports: 2, rules: ["priority=7,ip,nw_dst=10.0.0.0/8,actions=drop"])
-    #expect(throws: RuleChangeError.overlap(rule: "cookie=0x0, check_overlap priority=7,tcp actions=drop", with: "cookie=0x0, priority=7,ip,nw_dst=10.0.0.0/8 actions=drop")) {
-      try bench.apply(try add("check_overlap,priority=7,tcp,actions=drop"))
+    #expect(throws: RuleChangeError(
+        requestIndex: 1,
+        reason: .overlap(
+          rule: "cookie=0x0, check_overlap priority=7,tcp actions=drop", with: "cookie=0x0, priority=7,ip,nw_dst=10.0.0.0/8 actions=drop"))
+    ) {
+      try bench.apply(try add("priority=1,actions=drop"), try add("check_overlap,priority=7,tcp,actions=drop"))
     }
     try bench.apply(try add("check_overlap,priority=8,tcp,actions=drop"))
     try bench.apply(try add("check_overlap,priority=7,ip,nw_dst=11.0.0.0/8,actions=drop"))
