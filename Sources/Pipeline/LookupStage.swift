@@ -1,7 +1,7 @@
 // LookupStage.swift
 //
 // What: the order in which the rule table looks at a packet: port, metadata and registers, then link layer, network layer, transport
-//       layer; and the hash over the words of one stage.
+//       layer; and the hash over the words of a stage.
 //       Looking stage by stage pays twice. A subtable that can hold no match is left early; and the flow that results needs
 //       to look only at the bits that were looked at: a rule on TCP ports whose addresses do not fit does not split
 //       the flow by port.
@@ -63,36 +63,34 @@ enum LookupStage: Int, CaseIterable {
   static let allBits: [FlowMask] = LookupStage.allCases.map(\.bits)
 }
 
-/// The words of the key that a subtable looks at in one stage, and how it hashes them.
-struct StageWords {
-  private var words: [(index: Int, mask: UInt64)] = []
-  /// The same bits as a mask.
-  let mask: FlowMask
+/// The hash over the masked words of a key.
+enum StageHash {
+  /// Drawn once per process, so that nobody outside can make rules or packets collide.
+  static let secret = UInt64.random(in: .min ... .max) | 1
 
-  init(_ mask: FlowMask) {
-    self.mask = mask
-    withUnsafeBytes(of: mask) { bytes in
-      for index in 0..<(FlowKey.byteCount / 8) {
-        let word = bytes.load(fromByteOffset: index * 8, as: UInt64.self)
-        if word != 0 { words.append((index, word)) }
-      }
-    }
+  /// Mixes a masked word into the hash of the words before.
+  @inline(__always)
+  static func mix(_ hash: UInt64, _ word: UInt64, _ secret: UInt64) -> UInt64 {
+    let product = ((hash &+ 0x9e37_79b9_7f4a_7c15) ^ word).multipliedFullWidth(by: secret)
+    return product.high ^ product.low
   }
 
-  /// True when the stage looks at nothing.
-  var isEmpty: Bool { words.isEmpty }
-
-  /// Drawn once per process.
-  private static let secret = UInt64.random(in: .min ... .max) | 1
-
-  /// Mixes the masked words of a key into the hash of the stages before.
-  func hash(_ key: UnsafeRawBufferPointer, after previous: UInt64) -> UInt64 {
-    var hash = previous
-    for word in words {
-      let value = key.load(fromByteOffset: word.index * 8, as: UInt64.self) & word.mask
-      let product = (hash ^ value ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: Self.secret)
-      hash = product.high ^ product.low &+ UInt64(truncatingIfNeeded: word.index)
+  /// The hash of a whole mask.
+  static func hash(of mask: FlowMask) -> UInt64 {
+    let secret = secret
+    return withUnsafeBytes(of: mask) { bytes in
+      var hash: UInt64 = 0
+      for offset in stride(from: 0, to: bytes.count, by: 8) { hash = mix(hash, bytes.load(fromByteOffset: offset, as: UInt64.self), secret) }
+      return hash
     }
-    return hash
+  }
+}
+
+extension FlowMask {
+  /// The bits that are in both.
+  func intersection(_ other: FlowMask) -> FlowMask {
+    var result = FlowMask()
+    result.bits = bits & other
+    return result
   }
 }

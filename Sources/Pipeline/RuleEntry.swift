@@ -58,6 +58,13 @@ public final class RuleEntry {
 
   deinit { words.deallocate() }
 
+  /// True when another entry of the same shape has the same match.
+  @inline(__always)
+  func hasSameWords(as other: RuleEntry) -> Bool {
+    for place in 0..<shape.words.count where words[place] != other.words[place] { return false }
+    return true
+  }
+
   /// What the rule does.
   public var instructions: RuleInstructions { shared.value }
 

@@ -1,11 +1,11 @@
 // RuleSubtable.swift
 //
 // What: the rules that share one mask, in a hash table; and, for each stage but the last, which partial hashes lead to any rule.
-// Invariants: `slots` maps the hash of a masked key to the chain of entries with that hash, in falling priority.
-//             `partial[i]` counts, per hash over the stages up to i, the entries that have it.
+// Invariants: `slots` has the chains of entries by the hash of their words. `partial[i]` counts, per hash over the stages up to i, the
+//             entries that have it.
 // Threads: confined to its RuleTable.
-// Cost: a probe is one dictionary look-up per stage in use until a stage has no match. Adding or removing a rule changes
-//       one entry per stage in use.
+// Cost: a search is one probe per stage in use until a stage has no match, and before that at most a look at what the tries said;
+//       adding or removing a rule is one probe per stage in use. No allocation but for growing.
 
 import Dataplane
 
@@ -16,25 +16,53 @@ final class RuleSubtable {
   let sequence: UInt64
   private(set) var count = 0
   private(set) var priorities = RulePriorities()
-  private let stages: [StageWords]
-  private var partial: [[UInt64: Int]]
-  private var slots: [UInt64: RuleEntry] = [:]
+  /// The prefixes that the rules match, in the order of the stages.
+  let checks: UnsafeMutableBufferPointer<PrefixCheck>
+  private let stages: UnsafeMutableBufferPointer<Stage>
+  private let words: UnsafeMutableBufferPointer<MaskedWord>
+  /// For each stage but the last.
+  private let partial: UnsafeMutablePointer<HashCounts>
+  private var slots = RuleSlots()
+  private let secret = StageHash.secret
+
+  /// Which of `words` and of `checks` belong to a stage.
+  private struct Stage {
+    let words: Range<Int>
+    let checks: Range<Int>
+  }
 
   init(mask: FlowMask, sequence: UInt64) {
-    shape = RuleShape(mask)
     self.sequence = sequence
-    var inUse = LookupStage.allBits
-      .map { StageWords(FlowMatch(mask.bits, $0).keyAsMask) }
-      .filter { !$0.isEmpty }
-    // The match-all mask has no stage in use; an empty one stands for it, so that the last stage always exists.
-    if inUse.isEmpty { inUse.append(StageWords(FlowMask())) }
-    stages = inUse
-    partial = Array(repeating: [:], count: inUse.count - 1)
+    shape = RuleShape(mask)
+    var stages: [Stage] = []
+    var words: [MaskedWord] = []
+    var checks: [PrefixCheck] = []
+    for stage in LookupStage.allCases {
+      let (firstWord, firstCheck) = (words.count, checks.count)
+      words += MaskedWord.words(of: mask.intersection(LookupStage.allBits[stage.rawValue]))
+      guard words.count > firstWord else { continue }
+      for field in PrefixField.allCases where field.stage == stage {
+        let length = field.length(in: mask)
+        if length > 0 { checks.append(PrefixCheck(field: field, length: UInt8(length))) }
+      }
+      stages.append(Stage(words: firstWord..<words.count, checks: firstCheck..<checks.count))
+    }
+    self.stages = .allocate(capacity: stages.count)
+    _ = self.stages.initialize(from: stages)
+    self.words = .allocate(capacity: words.count)
+    _ = self.words.initialize(from: words)
+    self.checks = .allocate(capacity: checks.count)
+    _ = self.checks.initialize(from: checks)
+    partial = .allocate(capacity: max(0, stages.count - 1))
+    for place in 0..<max(0, stages.count - 1) { (partial + place).initialize(to: HashCounts()) }
   }
 
   deinit {
-    // Taken apart one by one: releasing the head of a long chain would recurse once per entry.
-    forEach { $0.next = nil }
+    partial.deinitialize(count: max(0, stages.count - 1))
+    partial.deallocate()
+    stages.deallocate()
+    words.deallocate()
+    checks.deallocate()
   }
 
   var mask: FlowMask { shape.mask }
@@ -42,125 +70,79 @@ final class RuleSubtable {
   /// The highest priority of its rules.
   var highestPriority: UInt16 { priorities.highest ?? 0 }
 
-  /// Every entry, in no order.
-  func forEach(_ body: (RuleEntry) -> Void) {
-    for head in slots.values {
-      var entry: RuleEntry? = head
-      while let current = entry {
-        entry = current.next
-        body(current)
-      }
-    }
-  }
-
-  /// Some entry for which `condition` holds.
-  func first(where condition: (RuleEntry) -> Bool) -> RuleEntry? {
-    for head in slots.values {
-      var entry: RuleEntry? = head
-      while let current = entry {
-        if condition(current) { return current }
-        entry = current.next
-      }
-    }
-    return nil
-  }
-
   /// True when a rule has this priority.
   func has(priority: UInt16) -> Bool { priorities.contains(priority) }
 
+  /// Every entry, in no order.
+  func forEach(_ body: (RuleEntry) -> Void) { slots.forEach(body) }
+
   /// Finds the rule of highest priority that a packet meets here, and notes in `looked` the bits that the answer depends on.
-  func lookup(_ key: FlowKey, looked: inout FlowMask) -> RuleEntry? {
-    let last = stages.count - 1
-    let hash: UInt64? = withUnsafeBytes(of: key) { bytes in
-      var hash: UInt64 = 0
-      for i in 0..<last {
-        looked = looked | stages[i].mask
-        hash = stages[i].hash(bytes, after: hash)
-        if partial[i][hash] == nil { return nil }
+  @inline(__always)
+  func lookup(
+    _ key: UnsafeRawPointer, looked: UnsafeMutableRawPointer, _ search: inout PrefixSearch, _ tries: borrowing PrefixTries
+  ) -> Unmanaged<RuleEntry>? {
+    var hash: UInt64 = 0
+    for number in 0..<stages.count {
+      let stage = stages[number]
+      for place in stage.checks where search.excludes(checks[place], key, looked, tries) { return nil }
+      for place in stage.words {
+        let word = words[place]
+        let offset = word.index &* 8
+        let seen = looked.load(fromByteOffset: offset, as: UInt64.self)
+        looked.storeBytes(of: seen | word.mask, toByteOffset: offset, as: UInt64.self)
+        hash = StageHash.mix(hash, key.load(fromByteOffset: offset, as: UInt64.self) & word.mask, secret)
       }
-      looked = looked | stages[last].mask
-      return stages[last].hash(bytes, after: hash)
+      if number < stages.count - 1, !partial[number].contains(hash) { return nil }
     }
-    guard let hash else { return nil }
-    return withUnsafeBytes(of: key) { bytes in
-      guard let key = bytes.baseAddress else { return nil }
-      var entry = slots[hash]
-      while let current = entry {
-        if shape.matches(key, current.words) { return current }
-        entry = current.next
-      }
-      return nil
-    }
+    return slots.find(hash, key, shape)
   }
 
   /// The entry with exactly this key and priority.
   func find(_ key: FlowKey, priority: UInt16) -> RuleEntry? {
     withUnsafeBytes(of: key) { bytes in
-      guard let start = bytes.baseAddress else { return nil }
-      var entry = slots[hashes(key).full]
+      guard let key = bytes.baseAddress else { return nil }
+      var hash: UInt64 = 0
+      for word in words { hash = StageHash.mix(hash, key.load(fromByteOffset: word.index * 8, as: UInt64.self) & word.mask, secret) }
+      var entry = slots.find(hash, key, shape)?.takeUnretainedValue()
       while let current = entry {
-        if current.priority == priority, shape.matches(start, current.words) { return current }
+        if current.priority == priority { return current }
         entry = current.next
       }
       return nil
     }
   }
 
-  /// Adds an entry. The caller has made sure that there is none with its key and priority.
-  func insert(_ entry: RuleEntry) {
-    let (prefixes, full) = hashes(entry.match.key)
-    for (i, hash) in prefixes.enumerated() { partial[i][hash, default: 0] += 1 }
+  /// Adds an entry. The caller has made sure that there is none with its words and priority.
+  func insert(_ entry: RuleEntry, _ key: UnsafeRawPointer) {
+    var hash: UInt64 = 0
+    for number in 0..<stages.count {
+      hash = extend(hash, key, stages[number])
+      if number < stages.count - 1 { partial[number].insert(hash) }
+    }
+    slots.insert(entry, hash)
     priorities.insert(entry.priority)
     count += 1
-    guard let head = slots[full], head.priority >= entry.priority else {
-      entry.next = slots[full]
-      slots[full] = entry
-      return
-    }
-    var before = head
-    while let next = before.next, next.priority >= entry.priority { before = next }
-    entry.next = before.next
-    before.next = entry
   }
 
   /// Removes an entry that is here.
-  func remove(_ entry: RuleEntry) {
-    let (prefixes, full) = hashes(entry.match.key)
-    if slots[full] === entry {
-      slots[full] = entry.next
-    } else {
-      var before = slots[full]
-      while let current = before, current.next !== entry { before = current.next }
-      before?.next = entry.next
+  func remove(_ entry: RuleEntry, _ key: UnsafeRawPointer) {
+    var hash: UInt64 = 0
+    for number in 0..<stages.count {
+      hash = extend(hash, key, stages[number])
+      if number < stages.count - 1 { partial[number].remove(hash) }
     }
-    entry.next = nil
-    for (i, hash) in prefixes.enumerated() {
-      let remaining = (partial[i][hash] ?? 1) - 1
-      partial[i][hash] = remaining == 0 ? nil : remaining
-    }
+    slots.remove(entry, hash)
     priorities.remove(entry.priority)
     count -= 1
   }
 
-  private func hashes(_ key: FlowKey) -> (prefixes: [UInt64], full: UInt64) {
-    withUnsafeBytes(of: key) { bytes in
-      var hash: UInt64 = 0
-      var prefixes: [UInt64] = []
-      prefixes.reserveCapacity(stages.count - 1)
-      for stage in stages.dropLast() {
-        hash = stage.hash(bytes, after: hash)
-        prefixes.append(hash)
-      }
-      return (prefixes, stages[stages.count - 1].hash(bytes, after: hash))
+  @inline(__always)
+  private func extend(_ hash: UInt64, _ key: UnsafeRawPointer, _ stage: Stage) -> UInt64 {
+    var hash = hash
+    for place in stage.words {
+      let word = words[place]
+      hash = StageHash.mix(hash, key.load(fromByteOffset: word.index &* 8, as: UInt64.self) & word.mask, secret)
     }
-  }
-}
-
-extension FlowMatch {
-  /// The key seen as a set of bits: what remains of a mask inside another.
-  fileprivate var keyAsMask: FlowMask {
-    var result = FlowMask()
-    result.bits = key
-    return result
+    return hash
   }
 }

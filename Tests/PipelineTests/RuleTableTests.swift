@@ -85,7 +85,7 @@ private func looked(_ table: RuleTables, _ text: String) throws -> String {
 
   @Test func portsAreNotLookedAtWhenTheAddressesFitNoRule() throws {
     let table = try table("priority=9,tcp,nw_dst=10.0.0.1,tp_dst=80 actions=1", "priority=1 actions=2")
-    #expect(try looked(table, "tcp,nw_dst=10.0.0.2,tp_dst=80") == "tcp,nw_dst=10.0.0.2")
+    #expect(try looked(table, "tcp,nw_dst=10.0.0.2,tp_dst=80") == "ip,nw_dst=10.0.0.2")
     #expect(try looked(table, "tcp,nw_dst=10.0.0.1,tp_dst=81") == "tcp,nw_dst=10.0.0.1,tp_dst=81")
     #expect(try looked(table, "arp,arp_tpa=10.0.0.1") == "arp")
   }

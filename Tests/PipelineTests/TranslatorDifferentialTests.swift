@@ -339,7 +339,7 @@ private func blend(_ key: FlowKey, _ mask: FlowMask, _ other: FlowKey) -> FlowKe
           let other = Translator.translate(key: twin, context: context)
           cases += 1
           guard
-            other.actions == translation.actions, other.learns == translation.learns, other.mask == translation.mask,
+            other.actions == translation.actions, other.learns == translation.learns,
             other.dependencies == translation.dependencies, other.drop == translation.drop, other.floods == translation.floods,
             other.rule === translation.rule
           else {
