@@ -85,12 +85,3 @@ enum StageHash {
     }
   }
 }
-
-extension FlowMask {
-  /// The bits that are in both.
-  func intersection(_ other: FlowMask) -> FlowMask {
-    var result = FlowMask()
-    result.bits = bits & other
-    return result
-  }
-}

@@ -73,10 +73,3 @@ extension SwitchCore {
     }
   }
 }
-
-extension RuleTables {
-  /// How many rules do something.
-  fileprivate func count(where does: (RuleInstructions) -> Bool) -> Int {
-    entries().reduce(0) { $0 + (does($1.instructions) ? 1 : 0) }
-  }
-}
