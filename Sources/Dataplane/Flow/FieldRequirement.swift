@@ -38,11 +38,14 @@ public enum FieldRequirement: UInt8, CaseIterable, Sendable {
   /// True when every packet of the match has the field.
   public func isMet(by match: FlowMatch) -> Bool {
     if case .none = self { return true }
-    guard let type = match.exactValue(of: .ethType).map({ UInt16(truncatingIfNeeded: $0) }) else { return false }
+    guard match.mask[.ethType] == 0xffff else { return false }
+    let type = UInt16(truncatingIfNeeded: match.key[.ethType])
     let isIPv4 = type == EtherType.ipv4
     let isIPv6 = type == EtherType.ipv6
     let isARP = type == EtherType.arp || type == EtherType.rarp
-    func isProtocol(_ number: UInt8) -> Bool { match.exactValue(of: .ipProto) == UInt128(number) }
+    func isProtocol(_ number: UInt8) -> Bool {
+      match.mask[.ipProto] == 0xff && match.key[.ipProto] == UInt128(number)
+    }
     func isICMPv6(type: UInt8) -> Bool {
       isIPv6 && isProtocol(IPProtocol.icmpv6) && match.exactValue(of: .icmpv6Type) == UInt128(type)
     }

@@ -45,8 +45,19 @@ public enum FlowField: UInt8, CaseIterable, Sendable, Hashable {
     public let byteCount: Int
     public let shift: Int
     public let width: Int
+
+    @inlinable
+    @inline(__always)
+    init(byteOffset: Int, byteCount: Int, shift: Int, width: Int) {
+      self.byteOffset = byteOffset
+      self.byteCount = byteCount
+      self.shift = shift
+      self.width = width
+    }
   }
 
+  /// Where the field lies. A constant where the field is one.
+  @inlinable
   @inline(__always)
   public var place: Place {
     let packed = packedPlace
@@ -55,10 +66,9 @@ public enum FlowField: UInt8, CaseIterable, Sendable, Hashable {
   }
 
   /// The four numbers of a place in one word, so that the switch compiles to one table.
-  private var packedPlace: UInt32 {
-    func at(_ byteOffset: UInt32, _ byteCount: UInt32, _ shift: UInt32 = 0, width: UInt32 = 0) -> UInt32 {
-      byteOffset | byteCount << 8 | shift << 16 | (width == 0 ? byteCount * 8 : width) << 24
-    }
+  @inlinable
+  @inline(__always)
+  var packedPlace: UInt32 {
     switch self {
     case .ethDst: return at(0, 6)
     case .ethSrc: return at(6, 6)
@@ -111,7 +121,14 @@ public enum FlowField: UInt8, CaseIterable, Sendable, Hashable {
     }
   }
 
+  @inlinable
+  @inline(__always)
+  func at(_ byteOffset: UInt32, _ byteCount: UInt32, _ shift: UInt32 = 0, width: UInt32 = 0) -> UInt32 {
+    byteOffset | byteCount << 8 | shift << 16 | (width == 0 ? byteCount &* 8 : width) << 24
+  }
+
   /// The most a value of this field can be: `width` ones.
+  @inlinable
   public var allOnes: UInt128 { place.width == 128 ? .max : (UInt128(1) << UInt128(place.width)) - 1 }
 }
 
@@ -138,18 +155,12 @@ extension FlowField {
 
 extension FlowKey {
   /// Reads or writes a field as a number, right-aligned.
+  ///
+  /// Where the field is a constant, reading it is inlined: a load and a shift.
   public subscript(field: FlowField) -> UInt128 {
-    get {
-      let place = field.place
-      return withUnsafeBytes(of: self) { bytes in
-        let first = bytes.loadUnaligned(fromByteOffset: place.byteOffset, as: UInt64.self).bigEndian
-        guard place.byteCount > 8 else {
-          return UInt128(first >> UInt64(64 - 8 * place.byteCount + place.shift) & (~0 >> UInt64(64 - place.width)))
-        }
-        let second = bytes.loadUnaligned(fromByteOffset: place.byteOffset + 8, as: UInt64.self).bigEndian
-        return UInt128(first) << 64 | UInt128(second)
-      }
-    }
+    @inlinable
+    @inline(__always)
+    get { value(of: field) }
     set {
       let place = field.place
       withUnsafeMutableBytes(of: &self) { bytes in
@@ -166,12 +177,59 @@ extension FlowKey {
       }
     }
   }
+
+  /// The value of a field. It is put together from words, because a key that is only read has no address without being copied.
+  @inlinable
+  @inline(__always)
+  func value(of field: FlowField) -> UInt128 {
+    let place = field.place
+    let skipped = place.byteOffset & 7
+    let first = word(place.byteOffset / 8).bigEndian
+    if place.byteCount > 8 { return UInt128(first) << 64 | UInt128(word(place.byteOffset / 8 + 1).bigEndian) }
+    var bits = first << UInt64(8 * skipped)
+    if skipped + place.byteCount > 8 { bits |= word(place.byteOffset / 8 + 1).bigEndian >> UInt64(64 - 8 * skipped) }
+    return UInt128(bits >> UInt64(64 - 8 * place.byteCount + place.shift) & UInt64.max >> UInt64(64 - place.width))
+  }
+
+  /// One of the 24 words of the key, as it lies in memory.
+  @inlinable
+  @inline(__always)
+  func word(_ index: Int) -> UInt64 {
+    switch index {
+    case 0: line0.w0
+    case 1: line0.w1
+    case 2: line0.w2
+    case 3: line0.w3
+    case 4: line0.w4
+    case 5: line0.w5
+    case 6: line0.w6
+    case 7: line0.w7
+    case 8: line1.w0
+    case 9: line1.w1
+    case 10: line1.w2
+    case 11: line1.w3
+    case 12: line1.w4
+    case 13: line1.w5
+    case 14: line1.w6
+    case 15: line1.w7
+    case 16: line2.w0
+    case 17: line2.w1
+    case 18: line2.w2
+    case 19: line2.w3
+    case 20: line2.w4
+    case 21: line2.w5
+    case 22: line2.w6
+    default: line2.w7
+    }
+  }
 }
 
 extension FlowMask {
   /// Reads or writes the mask of one field, right-aligned.
   public subscript(field: FlowField) -> UInt128 {
-    get { bits[field] }
+    @inlinable
+    @inline(__always)
+    get { bits.value(of: field) }
     set { bits[field] = newValue }
   }
 

@@ -113,17 +113,41 @@ func hexDigit(_ byte: UInt8) -> UInt8? {
 }
 
 /// One item of a list: `key`, `key=value`, `name:value` or `name(value)`.
+///
+/// Its pieces share one reference to the line, because counting references is dear where a million lines are read.
 public struct TextItem: Sendable {
-  public let key: TextPiece
-  public let value: TextPiece?
   /// The item as it is written.
   public let whole: TextPiece
+  private let keyEnd: Int
+  /// -1 when there is no value.
+  private let valueStart: Int
+  private let valueEnd: Int
 
+  /// An item made of pieces of one line; the key begins where the whole item does.
   public init(key: TextPiece, value: TextPiece?, whole: TextPiece) {
-    self.key = key
-    self.value = value
+    precondition(key.start == whole.start, "an item begins with its key")
     self.whole = whole
+    keyEnd = key.end
+    valueStart = value?.start ?? -1
+    valueEnd = value?.end ?? -1
   }
+
+  fileprivate init(whole: TextPiece, keyEnd: Int) {
+    self.whole = whole
+    self.keyEnd = keyEnd
+    valueStart = -1
+    valueEnd = -1
+  }
+
+  fileprivate init(whole: TextPiece, keyEnd: Int, value: Range<Int>) {
+    self.whole = whole
+    self.keyEnd = keyEnd
+    valueStart = value.lowerBound
+    valueEnd = value.upperBound
+  }
+
+  public var key: TextPiece { whole.part(whole.start, keyEnd) }
+  public var value: TextPiece? { valueStart < 0 ? nil : whole.part(valueStart, valueEnd) }
 }
 
 /// Cuts a piece into items that commas or blanks separate.
@@ -139,29 +163,43 @@ public struct TextItems {
   /// What has not been read yet.
   public var rest: TextPiece { text.part(position, text.end) }
 
+  @inline(__always)
   private static func isSeparator(_ byte: UInt8) -> Bool {
-    byte == UInt8(ascii: ",") || byte == UInt8(ascii: " ") || byte >= 9 && byte <= 13
+    // Letters, digits and most signs are beyond the comma.
+    guard byte <= UInt8(ascii: ",") else { return false }
+    return byte == UInt8(ascii: ",") || byte == UInt8(ascii: " ") || byte >= 9 && byte <= 13
   }
 
   /// The next item of a match: `key` or `key=value`. A key of `actions` takes the rest of the line as its value.
   public mutating func nextField() -> TextItem? {
-    guard skipSeparators() else { return nil }
-    let start = position
-    while position < text.end, !Self.isSeparator(text.bytes[position]), text.bytes[position] != UInt8(ascii: "=") {
-      position += 1
+    let end = text.end
+    var at = position
+    var start = at
+    var keyEnd = at
+    text.bytes.withUnsafeBufferPointer { bytes in
+      while at < end, Self.isSeparator(bytes[at]) { at += 1 }
+      start = at
+      while at < end, !Self.isSeparator(bytes[at]), bytes[at] != UInt8(ascii: "=") { at += 1 }
+      keyEnd = at
+      guard at < end, bytes[at] == UInt8(ascii: "=") else { return }
+      at += 1
+      guard !Self.isActions(bytes, start, keyEnd) else { return at = end }
+      while at < end, !Self.isSeparator(bytes[at]) { at += 1 }
     }
-    let key = text.part(start, position)
-    guard position < text.end, text.bytes[position] == UInt8(ascii: "=") else {
-      return TextItem(key: key, value: nil, whole: key)
-    }
-    position += 1
-    let valueStart = position
-    if key.equals("actions") || key.equals("action") {
-      position = text.end
-    } else {
-      while position < text.end, !Self.isSeparator(text.bytes[position]) { position += 1 }
-    }
-    return TextItem(key: key, value: text.part(valueStart, position), whole: text.part(start, position))
+    position = at
+    guard start < end else { return nil }
+    let whole = text.part(start, at)
+    return at == keyEnd
+      ? TextItem(whole: whole, keyEnd: keyEnd) : TextItem(whole: whole, keyEnd: keyEnd, value: (keyEnd + 1)..<at)
+  }
+
+  /// True for `actions` and `action`.
+  @inline(__always)
+  private static func isActions(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+    let word: StaticString = "actions"
+    guard end - start == 7 || end - start == 6 else { return false }
+    for i in 0..<(end - start) where bytes[start + i] != word.utf8Start[i] { return false }
+    return true
   }
 
   /// The next action: `name`, `name:value`, `name=value` or `name(value)`.
@@ -178,7 +216,7 @@ public struct TextItems {
     }
     let key = text.part(start, position)
     guard position < text.end, !Self.isSeparator(text.bytes[position]) else {
-      return TextItem(key: key, value: nil, whole: key)
+      return TextItem(whole: key, keyEnd: key.end)
     }
     let isParenthesis = text.bytes[position] == UInt8(ascii: "(")
     position += 1
@@ -201,7 +239,7 @@ public struct TextItems {
       }
       position += 1
     }
-    return TextItem(key: key, value: value, whole: text.part(start, position))
+    return TextItem(whole: text.part(start, position), keyEnd: key.end, value: value.start..<value.end)
   }
 
   private mutating func skipSeparators() -> Bool {
