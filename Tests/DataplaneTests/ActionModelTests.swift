@@ -235,6 +235,47 @@ extension ActiveFrame {
 }
 
 @Suite struct ActionModelTests {
+  /// Frames of any kind, broken ones too, lie in front of memory that nobody may touch: an action that trusts what a header says dies here.
+  @Test func noActionReadsOrWritesBesideTheFrame() {
+    var generator = SeededGenerator.fresh()
+    let settable = FlowField.allCases.filter(\.isSettable)
+    for _ in 0..<6000 {
+      let bytes = FrameCatalog.random(using: &generator)
+      let layout = parseFrame(bytes, inPort: 1).layout
+      guard layout.problem == 0 else { continue }
+      let room = 64
+      let frame = GuardedFrame(bytes, room: room)
+      var active = ActiveFrame(bytes: frame.bytes, length: bytes.count, layout: layout, room: room)
+      for _ in 0..<10 {
+        let action: FlowAction
+        switch generator.next() % 3 {
+        case 0:
+          let field = settable[Int(generator.next() % UInt64(settable.count))]
+          action = .setField(field, value: UInt128(generator.next()), mask: field.allOnes)
+        case 1: action = .popMPLS(etherType: [0x0800, 0x86dd, 0x8847, 0x8100, 0x88e7, 0x0806][Int(generator.next() % 6)])
+        default:
+          let kinds: [FlowAction] = [
+            .pushVLAN(tpid: 0x8100), .popVLAN, .pushMPLS(etherType: 0x8847), .pushPBB, .popPBB, .decrementTTL, .decrementMPLSTTL,
+            .copyTTLIn, .copyTTLOut,
+          ]
+          action = kinds[Int(generator.next() % UInt64(kinds.count))]
+        }
+        _ = active.apply(action)
+        active.raiseDropPrecedence(by: 1)
+        // What is there plus what is free in front never changes.
+        guard active.length + active.room == bytes.count + room, active.room >= 0 else {
+          Issue.record("\(action) left \(active.length) bytes and room for \(active.room), seed \(generator.seed)")
+          return
+        }
+        let after = parseFrame(Array(UnsafeBufferPointer(start: active.bytes, count: active.length)), inPort: 1).layout
+        guard after.problem != 0 || after.word == active.layout.word else {
+          Issue.record("after \(action) the layout is \(active.layout), parsed \(after), seed \(generator.seed)")
+          return
+        }
+      }
+    }
+  }
+
   private static let fields: [FlowField] = [
     .ethDst, .ethSrc, .vlanVID, .vlanPCP, .mplsLabel, .mplsTC, .mplsTTL, .pbbISID, .ipTTL, .ipDSCP, .ipv4Src, .ipv4Dst, .ipv6Src,
     .ipv6Dst, .tcpSrc, .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst,

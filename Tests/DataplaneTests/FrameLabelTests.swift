@@ -149,7 +149,7 @@ import TestSupport
   @Test func belowTheLastLabelThereMayBeNothingWithATTL() {
     let label = addresses + [0x88, 0x47] + entry(2, ttl: 44)
     let truncated = addresses + [0x88, 0x47] + entry(2, bottom: false, ttl: 44)
-    for bytes in [label, label + [0x45], label + Array(body(v6)[..<39]), label + [UInt8](repeating: 0, count: 40), truncated, truncated + [1, 2, 3]] {
+    for bytes in [label, label + [0x45], label + Array(body(v6)[..<39]), label + [0x44] + Array(body(v4)[1...]), label + [0x4f] + Array(body(v4)[1...]), label + [UInt8](repeating: 0, count: 40), truncated, truncated + [1, 2, 3]] {
       #expect(after(bytes) { [$0.copyTTLIn(), $0.copyTTLOut()] } == bytes)
     }
   }

@@ -115,7 +115,7 @@ extension ActiveFrame {
     guard load32(bytes, networkOffset) & bottomOfStack != 0 else { return at + 4 <= length ? .entry(at) : .nothing }
     guard at + 20 <= length else { return .nothing }
     switch bytes[at] >> 4 {
-    case 4 where bytes[at] & 15 >= 5: return .ipv4(at)
+    case 4 where bytes[at] & 15 >= 5 && at + Int(bytes[at] & 15) * 4 <= length: return .ipv4(at)
     case 6 where at + 40 <= length: return .ipv6(at)
     default: return .nothing
     }

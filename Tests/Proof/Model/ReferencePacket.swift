@@ -159,7 +159,9 @@ public struct ReferencePacket: Sendable {
     if bytes[headers.l3 + 2] & 1 == 0 {
       if below + 4 <= bytes.count { inner = below + 3 }
     } else if below + 20 <= bytes.count, bytes[below] >> 4 == 4 {
-      inner = below + 8
+      // What is no whole IPv4 header is taken for something else.
+      let header = Int(bytes[below] & 15) * 4
+      if header >= 20, below + header <= bytes.count { inner = below + 8 }
     } else if below + 40 <= bytes.count, bytes[below] >> 4 == 6 {
       inner = below + 7
     }
