@@ -223,6 +223,7 @@ final class FlowBook {
     }
     guard Int(slotEnd) <= capacity else { return nil }
     slotEnd += 1
+    worker.slab.prepare(slotEnd - 1)
     return slotEnd - 1
   }
 }

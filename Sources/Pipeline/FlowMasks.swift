@@ -31,6 +31,8 @@ final class FlowMasks {
   /// By port, when it has had a flow: its flows under each mask.
   private var usersByPort = [UnsafeMutablePointer<UInt32>?](repeating: nil, count: WorkerCounters.portCapacity)
   private var countByPort = [UInt16](repeating: 0, count: WorkerCounters.portCapacity)
+  /// The mask that was found last.
+  private var recent: UInt16 = 0
   /// Flows that got a wider mask than they needed.
   private(set) var widenedCount: UInt64 = 0
 
@@ -129,9 +131,14 @@ final class FlowMasks {
 
   /// The place of a mask. Masks with the same hash follow each other.
   private func find(_ mask: FlowMask) -> UInt16? {
+    // The flow before had the same mask more often than not.
+    if users[Int(recent)] > 0, slab.mask(recent) == mask { return recent }
     var at = hash(mask)
     while let index = places[at] {
-      if slab.mask(index) == mask { return index }
+      if slab.mask(index) == mask {
+        recent = index
+        return index
+      }
       at &+= 1
     }
     return nil

@@ -1,10 +1,10 @@
 // FlowPlan.swift
 //
-// What: one answer of the translator, shared by all flows that have it: actions, the compiled program, the rules met. A million flows of a
-//       thousand rules are a thousand plans. What a change of rules, groups, meters or ports concerns is found through plans, not by
+// What: one answer of the translator, shared by all flows that have it: actions, the compiled program, the tables searched, the rules,
+//       groups and meters met. A million flows of a thousand rules are a thousand plans. What a change of rules, groups, meters or ports concerns is found through plans, not by
 //       looking at flows.
-// Invariants: two plans in the book differ. A plan is registered with each of its rules from its making to its end, and ends only
-//             when no flow has it and every worker has carried out all commands that could name its program. It keeps its action list, and with it
+// Invariants: two plans in the book differ. A plan is registered with each of its rules, groups and meters from its making to its end, holds
+//             the numbers of its recirculations, and ends only when no flow has it and every worker has carried out all commands that could name its program. It keeps its action list, and with it
 //             the tables and meters of the program, alive.
 // Threads: confined to the pipeline thread.
 // Cost: finding a plan that is there: a hash over the answer and one comparison.
@@ -20,8 +20,13 @@ final class FlowPlan {
   let kind: FlowKind
   let output: PortIndex
   let program: UnsafePointer<ActionProgram>?
-  /// The rules met, in order.
+  /// The searches of tables, in order.
+  let visits: [TableVisit]
+  /// The rules met, in order, each once per meeting.
   let rules: [RuleEntry]
+  let groups: [GroupUse]
+  let meters: [UInt32]
+  let recirculations: [UInt16]
   /// Why nothing is sent; nil when something is.
   let drop: TranslationDrop?
   /// The answer depends on ports beyond those that it sends to.
@@ -45,7 +50,11 @@ final class FlowPlan {
     actions = translation.actions
     (kind, output) = Self.execution(of: translation.actions)
     program = kind == .program ? ActionProgram.compile(translation.actions) : nil
-    rules = translation.metRules
+    visits = Array(translation.visits)
+    rules = translation.rules
+    groups = translation.groups
+    meters = translation.meters
+    recirculations = translation.recirculations
     drop = translation.drop
     floods = translation.floods
   }
@@ -70,18 +79,21 @@ final class FlowPlan {
 
   /// True when the plan says what a translation says.
   fileprivate func says(_ translation: Translation) -> Bool {
-    guard drop == translation.drop, floods == translation.floods else { return false }
-    let met = translation.metRules
-    guard rules.count == met.count else { return false }
-    for i in rules.indices where rules[i] !== met[i] { return false }
-    return actions == translation.actions
+    guard drop == translation.drop, floods == translation.floods, visits.count == translation.visits.count else { return false }
+    for place in visits.indices {
+      let (mine, other) = (visits[place], translation.visits[place])
+      guard mine.table == other.table, mine.rule === other.rule, mine.isIngressKey == other.isIngressKey else { return false }
+    }
+    return groups == translation.groups && meters == translation.meters && recirculations == translation.recirculations
+      && actions == translation.actions
   }
 
   /// True when a change of a port can concern the plan.
   func depends(onPort port: PortIndex) -> Bool { floods || actions.contains { $0.names(port) } }
 
-  /// Adds to the rules what a flow of the plan has counted.
-  func credit(packets: UInt64, bytes: UInt64, usedNanoseconds: UInt64) {
+  /// Adds to the rules and groups what a flow of the plan has counted. Meters, and the buckets of select groups, count for themselves.
+  func credit(packets: UInt64, bytes: UInt64, usedNanoseconds: UInt64, to table: GroupTable) {
+    for use in groups { table.credit(use, packets: packets, bytes: bytes) }
     for rule in rules {
       rule.packets += packets
       rule.bytes += bytes
@@ -98,10 +110,22 @@ final class PlanBook {
   /// Plans without flows, which end when every worker has carried out what may name their programs.
   private var retiring: [FlowPlan] = []
   private let workers: [Worker]
+  private let recirculation: RecirculationTable
+  private var byGroup: [UInt32: Set<UInt32>] = [:]
+  private var byMeter: [UInt32: Set<UInt32>] = [:]
   /// Plans now.
   private(set) var count = 0
 
-  init(workers: [Worker]) { self.workers = workers }
+  init(workers: [Worker], recirculation: RecirculationTable) {
+    self.workers = workers
+    self.recirculation = recirculation
+  }
+
+  /// The plans that depend on any of these groups.
+  func plans(ofGroups ids: Set<UInt32>) -> Set<UInt32> { ids.reduce(into: []) { $0.formUnion(byGroup[$1] ?? []) } }
+
+  /// The plans that any of these meters measures.
+  func plans(ofMeters ids: Set<UInt32>) -> Set<UInt32> { ids.reduce(into: []) { $0.formUnion(byMeter[$1] ?? []) } }
 
   subscript(index: UInt32) -> FlowPlan? { Int(index) < plans.count ? plans[Int(index)] : nil }
 
@@ -126,7 +150,7 @@ final class PlanBook {
     byHash[hash] = index
     plans[Int(index)] = plan
     count += 1
-    for rule in plan.rules { rule.plans.insert(index) }
+    register(plan)
     return plan
   }
 
@@ -158,8 +182,27 @@ final class PlanBook {
     }
   }
 
-  private func end(_ plan: FlowPlan) {
+  private func register(_ plan: FlowPlan) {
+    for rule in plan.rules { rule.plans.insert(plan.index) }
+    for use in plan.groups { byGroup[use.group, default: []].insert(plan.index) }
+    for meter in plan.meters { byMeter[meter, default: []].insert(plan.index) }
+    for id in plan.recirculations { recirculation.hold(id) }
+  }
+
+  private func unregister(_ plan: FlowPlan) {
     for rule in plan.rules { rule.plans.remove(plan.index) }
+    for use in plan.groups { Self.forget(plan.index, of: use.group, in: &byGroup) }
+    for meter in plan.meters { Self.forget(plan.index, of: meter, in: &byMeter) }
+    for id in plan.recirculations { recirculation.release(id) }
+  }
+
+  private static func forget(_ plan: UInt32, of id: UInt32, in plans: inout [UInt32: Set<UInt32>]) {
+    plans[id]?.remove(plan)
+    if plans[id]?.isEmpty == true { plans[id] = nil }
+  }
+
+  private func end(_ plan: FlowPlan) {
+    unregister(plan)
     if byHash[plan.hash] == plan.index {
       byHash[plan.hash] = plan.nextSame
     } else {
@@ -175,17 +218,12 @@ final class PlanBook {
   private static func hash(_ translation: Translation) -> UInt64 {
     var hash: UInt64 = UInt64(translation.drop?.rawValue ?? 0) &+ 0x9e37_79b9_7f4a_7c15
     func mix(_ value: UInt64) { hash = sluice_fold_multiply(hash ^ value, 0xd6e8_feb8_6659_fd93) ^ value }
-    for rule in translation.metRules { mix(rule.id) }
+    for place in translation.visits.indices { mix(translation.visits[place].rule?.id ?? 0) }
     for action in translation.actions {
       if case .output(let port) = action { mix(UInt64(port)) } else { mix(UInt64(bitPattern: Int64(action.hashValue))) }
     }
     return hash
   }
-}
-
-extension Translation {
-  /// The rules met, in order.
-  var metRules: [RuleEntry] { rules }
 }
 
 extension FlowAction {

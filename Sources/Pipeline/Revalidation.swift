@@ -39,10 +39,10 @@ extension SwitchCore {
     case .rules(let added, let removed):
       var concerned: Set<UInt32> = []
       for rule in removed { concerned.formUnion(rule.plans) }
-      for index in concerned { if let plan = plans[index] { revalidateFlows(of: plan) } }
+      revalidateFlows(of: concerned)
       if !added.isEmpty { revalidate(added: added, except: concerned) }
-    case .groups, .meters:
-      break
+    case .groups(let ids): revalidateFlows(of: plans.plans(ofGroups: ids))
+    case .meters(let ids): revalidateFlows(of: plans.plans(ofMeters: ids))
     case .ports(let changed):
       plans.forEach { plan in
         if changed.contains(where: { plan.depends(onPort: $0) }) { revalidateFlows(of: plan) }
@@ -55,16 +55,23 @@ extension SwitchCore {
   }
 
   private func revalidate(added: [RuleEntry], except done: Set<UInt32>) {
-    let highest = added.reduce(0) { max($0, $1.priority) }
+    var highest: [UInt8: UInt16] = [:]
+    for rule in added { highest[rule.table] = max(highest[rule.table] ?? 0, rule.priority) }
     plans.forEach { plan in
       guard !done.contains(plan.index) else { return }
-      // A plan without a rule met the end of the table.
-      let met = plan.rules.last?.priority
-      guard met.map({ highest >= $0 }) ?? true else { return }
-      guard added.count <= Self.comparedRules else { return revalidateFlows(of: plan) }
-      let rivals = added.filter { rule in met.map { rule.priority >= $0 } ?? true }.map(\.match)
+      // The searches whose result a new rule may be: a search without a result met the end of the table.
+      let open = plan.visits.filter { visit in highest[visit.table].map { visit.canYield(to: $0) } ?? false }
+      guard !open.isEmpty else { return }
+      // Where a table was searched with fields that actions had changed, the flow's key says nothing about what was found there.
+      guard added.count <= Self.comparedRules, open.allSatisfy(\.isIngressKey) else { return revalidateFlows(of: plan) }
+      let rivals = added.filter { rule in open.contains { $0.table == rule.table && $0.canYield(to: rule.priority) } }.map(\.match)
+      guard !rivals.isEmpty else { return }
       revalidateFlows(of: plan) { match in rivals.contains { $0.overlaps(match) } }
     }
+  }
+
+  private func revalidateFlows(of indices: Set<UInt32>) {
+    for index in indices { if let plan = plans[index] { revalidateFlows(of: plan) } }
   }
 
   /// Looks again at flows of a plan.
@@ -120,4 +127,9 @@ extension SwitchCore {
       }
     }
   }
+}
+
+extension TableVisit {
+  /// True when a rule of this priority would be found in the place of what was found.
+  fileprivate func canYield(to priority: UInt16) -> Bool { rule.map { $0.priority <= priority } ?? true }
 }

@@ -70,7 +70,7 @@ public final class SwitchCore {
       throw .noMemory(what: "the links between flows and stations")
     }
     self.links = links
-    plans = PlanBook(workers: workers)
+    plans = PlanBook(workers: workers, recirculation: recirculation)
     macs = MACTable(capacity: configuration.macCapacity)
   }
 
@@ -154,7 +154,8 @@ public final class SwitchCore {
   private func resumeUncached(_ upcall: UnsafePointer<Upcall>, _ plan: FlowPlan, worker: Worker) {
     uncachedCount += 1
     plan.credit(
-      packets: 1, bytes: UInt64(upcall.pointee.frame.length), usedNanoseconds: sluice_monotonic_nanoseconds())
+      packets: 1, bytes: UInt64(upcall.pointee.frame.length), usedNanoseconds: sluice_monotonic_nanoseconds(),
+      to: groups)
     worker.resume(upcall.pointee, program: plan.programForOnePacket)
     plans.retireIfUnused(plan)
   }
@@ -225,11 +226,17 @@ public final class SwitchCore {
     }
     settle()
     expireRules(now: now)
+    if recirculation.count > 0 {
+      // A packet may be on its way back to a state that nobody holds; it has come up when the workers have been fenced.
+      for worker in workers { worker.fence() }
+      recirculation.sweep()
+    }
     if events.isWatched { reportDrops() } else { reportedDrops = [:] }
   }
 
   func stopWorkers() {
     for worker in workers { worker.stop() }
+    completeCommits(waiting: true)
   }
 }
 

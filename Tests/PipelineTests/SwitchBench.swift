@@ -76,6 +76,8 @@ final class SwitchBench {
 
   func flows() throws -> [FlowSnapshot] { try sluice.performAndWait { core in core.flows() } }
 
+  func flowCount() throws -> Int { try sluice.performAndWait { core in core.flowCount } }
+
   func counters(_ number: UInt32) throws -> PortCounters { try sluice.performAndWait { core in core.counters(of: number) } }
 
   /// Packets that no cached flow knew.

@@ -80,6 +80,13 @@ void *sluice_map_memory(size_t length, int huge) {
 	return p;
 }
 
+// Since Linux 5.14; headers may be older. On an older kernel the pages come with the first write, as ever.
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void sluice_populate_memory(void *p, size_t length) { (void)madvise(p, length, MADV_POPULATE_WRITE); }
+
 void sluice_unmap_memory(void *p, size_t length) {
 	if (p) munmap(p, length);
 }

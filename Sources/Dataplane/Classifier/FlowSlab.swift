@@ -62,6 +62,8 @@ public final class FlowSlab: @unchecked Sendable {
   let masks: UnsafeMutablePointer<FlowMask>
   public let capacity: Int
   private let slotBytes: Int
+  /// Bytes of the slots whose pages are there. The pipeline thread's.
+  private var preparedBytes = 0
   private let line1Bytes: Int
   private let maskBytes: Int
 
@@ -74,8 +76,9 @@ public final class FlowSlab: @unchecked Sendable {
       maskCapacity * MemoryLayout<FlowMask>.stride,
     ]
     var memory: [UnsafeMutableRawPointer] = []
-    for size in sizes {
-      guard let mapped = sluice_map_memory(size, 0) else {
+    for (place, size) in sizes.enumerated() {
+      // The slots are read at random by every packet: large pages save the walk through the page table.
+      guard let mapped = sluice_map_memory(size, place == 0 ? 1 : 0) else {
         let code = errno
         for (earlier, size) in zip(memory, sizes) { sluice_unmap_memory(earlier, size) }
         throw .cannotMap(bytes: size, errno: code)
@@ -138,6 +141,17 @@ extension FlowSlab {
     FlowDescription(
       key: key & masks[Int(mask)], mask: mask, port: port, kind: kind, output: output, program: program, hash: hash, now: now)
   }
+
+  /// Takes the memory for slots up to this one, two megabytes at a time, so that the worker does not wait for a page to be cleared.
+  public func prepare(_ index: UInt32) {
+    let end = (Int(index) + 1) * MemoryLayout<FlowSlot>.stride
+    guard end > preparedBytes else { return }
+    let next = min(slotBytes, (end + Self.preparedPart - 1) / Self.preparedPart * Self.preparedPart)
+    sluice_populate_memory(UnsafeMutableRawPointer(slots) + preparedBytes, next - preparedBytes)
+    preparedBytes = next
+  }
+
+  private static let preparedPart = 1 << 21
 
   /// The mask in a place.
   public func mask(_ index: UInt16) -> FlowMask { masks[Int(index)] }

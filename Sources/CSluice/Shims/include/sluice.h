@@ -92,6 +92,8 @@ uint32_t sluice_crc32c(const uint8_t *bytes, size_t length, uint32_t crc);
 
 /// Maps `length` bytes of zeroed memory, huge pages advised when `huge` is not 0. NULL on failure (errno says why).
 void *sluice_map_memory(size_t length, int huge);
+// Takes the pages of a part of mapped memory now, so that whoever writes it first does not wait for them. Any thread.
+void sluice_populate_memory(void *p, size_t length);
 void sluice_unmap_memory(void *p, size_t length);
 
 /// Pins the calling thread to one CPU. 0 or errno.
