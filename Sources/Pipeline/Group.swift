@@ -81,13 +81,13 @@ public struct Group: Hashable, Sendable {
 /// A group that an answer of the translator depends on, and the bucket when the pipeline knows which.
 public struct GroupUse: Hashable, Sendable {
   public let group: UInt32
-  /// The bucket's position in the group; nil for the group as a whole, and for select groups, whose buckets the workers choose and
+  /// The bucket's id; nil for the group as a whole, and for select groups, whose buckets the workers choose and
   /// count.
-  public let bucket: Int?
+  public let bucket: UInt32?
   /// The packets do not go through the group: a bucket of another one watches whether it is alive.
   public let isWatched: Bool
 
-  public init(group: UInt32, bucket: Int? = nil, isWatched: Bool = false) {
+  public init(group: UInt32, bucket: UInt32? = nil, isWatched: Bool = false) {
     self.group = group
     self.bucket = bucket
     self.isWatched = isWatched

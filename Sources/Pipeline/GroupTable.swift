@@ -71,6 +71,7 @@ public final class GroupEntry {
   public internal(set) var count: GroupCount
   /// By the bucket's position; what the workers count for a select group is not in it.
   private var creditedToBuckets: [GroupCount]
+  private let positionOfID: [UInt32: Int]
 
   fileprivate init(_ group: Group, after old: GroupEntry?, now: UInt64) {
     self.group = group
@@ -78,8 +79,9 @@ public final class GroupEntry {
     executed = group.buckets.map { ActionSet($0.actions).ordered }
     count = old?.count ?? GroupCount()
     let oldBuckets = old?.group.buckets ?? []
-    let positionOfID = Dictionary(uniqueKeysWithValues: oldBuckets.enumerated().map { ($1.id, $0) })
-    let positions = group.buckets.map { positionOfID[$0.id] }
+    let oldPositions = Dictionary(uniqueKeysWithValues: oldBuckets.enumerated().map { ($1.id, $0) })
+    positionOfID = Dictionary(uniqueKeysWithValues: group.buckets.enumerated().map { ($1.id, $0) })
+    let positions = group.buckets.map { oldPositions[$0.id] }
     creditedToBuckets = positions.map { position in position.flatMap { old?.creditedToBuckets[$0] } ?? GroupCount() }
     if group.kind == .select, old?.group.kind == .select {
       table = old?.table
@@ -110,10 +112,10 @@ public final class GroupEntry {
     return GroupCount(packets: counted.packets, bytes: counted.bytes)
   }
 
-  fileprivate func credit(bucket: Int, packets: UInt64, bytes: UInt64) {
-    guard creditedToBuckets.indices.contains(bucket) else { return }
-    creditedToBuckets[bucket].packets += packets
-    creditedToBuckets[bucket].bytes += bytes
+  fileprivate func credit(bucket id: UInt32, packets: UInt64, bytes: UInt64) {
+    guard let position = positionOfID[id] else { return }
+    creditedToBuckets[position].packets += packets
+    creditedToBuckets[position].bytes += bytes
   }
 }
 

@@ -57,7 +57,7 @@ extension TranslationRun {
 
   /// Runs a bucket that every packet of the flow meets.
   private mutating func runAlone(_ entry: GroupEntry, _ position: Int) {
-    result.groups.append(GroupUse(group: entry.group.id, bucket: position))
+    result.groups.append(GroupUse(group: entry.group.id, bucket: entry.group.buckets[position].id))
     let list = run(entry, position)
     guard !list.isEmpty else { return }
     if list.allSatisfy(\.leavesFrameAlone) {

@@ -202,7 +202,7 @@ import Testing
     let table = GroupTable()
     try table.add(try Group(text: "group_id=1,type=all,bucket=bucket_id:4,actions=1,bucket=bucket_id:5,actions=2"))
     table.credit(GroupUse(group: 1), packets: 10, bytes: 1000)
-    table.credit(GroupUse(group: 1, bucket: 1), packets: 10, bytes: 1000)
+    table.credit(GroupUse(group: 1, bucket: 5), packets: 10, bytes: 1000)
     table.credit(GroupUse(group: 1, isWatched: true), packets: 99, bytes: 99)
     try table.modify(try Group(text: "group_id=1,type=all,bucket=bucket_id:5,actions=2"))
     #expect(table[1]?.count == GroupCount(packets: 10, bytes: 1000))
