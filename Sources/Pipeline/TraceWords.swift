@@ -97,6 +97,8 @@ struct TraceVerdict {
   private var isCopied = false
   private var comesBack = false
   private var isMetered = false
+  /// Selections that the walk is within.
+  private var selections = 0
   /// What ended the packet, or a copy of it, on its way.
   private var end: String?
 
@@ -135,7 +137,11 @@ struct TraceVerdict {
       case .clone(let list): branch(list)
       case .select(let table, let lists):
         let lines: UInt8 = key[.ethType] == UInt128(EtherType.ipv6) ? 3 : 1
-        if let bucket = table.bucket(hash: SelectTable.hash(of: key, lines: lines)), lists.indices.contains(bucket) { branch(lists[bucket]) }
+        let hash = SelectTable.hash(of: key, lines: lines, level: selections)
+        guard let bucket = table.bucket(hash: hash), lists.indices.contains(bucket) else { break }
+        selections += 1
+        branch(lists[bucket])
+        selections -= 1
       case .recirculate: comesBack = true
       default: break
       }

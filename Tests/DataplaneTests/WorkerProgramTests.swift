@@ -73,6 +73,21 @@ import TestSupport
     bench.expectNoLeak()
   }
 
+  @Test func aSelectionWithinASelectionSpreadsToo() throws {
+    let bench = try WorkerBench()
+    let one = bench.addPort(1)
+    let (two, three, four) = (bench.addPort(2), bench.addPort(3), bench.addPort(4))
+    let inner = SelectTable(weights: [1, 1], previous: nil)
+    let outer = SelectTable(weights: [1, 1], previous: nil)
+    bench.install(udp, inPort: 1, [.select(outer, [[.select(inner, [[.output(2)], [.output(3)]])], [.output(4)]])])
+    one.inject(contentsOf: (0..<1000).map { connection(UInt16($0)) })
+    #expect(eventually { two.sentCount + three.sentCount + four.sentCount == 1000 })
+    #expect(abs(four.sentCount - 500) < 80)
+    #expect(abs(two.sentCount - 250) < 80)
+    #expect(abs(three.sentCount - 250) < 80)
+    bench.expectNoLeak()
+  }
+
   @Test func aSelectionInTheMiddleRunsOnACopy() throws {
     let bench = try WorkerBench()
     let one = bench.addPort(1)

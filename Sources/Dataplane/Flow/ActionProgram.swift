@@ -33,6 +33,8 @@ struct SelectPlan {
   let view: UnsafePointer<SelectView>
   let buckets: UnsafeMutablePointer<UnsafePointer<ActionProgram>>
   let bucketCount: Int
+  /// Selections that this one is within.
+  let level: Int
 }
 
 /// A compiled action list.
@@ -41,11 +43,13 @@ public struct ActionProgram {
   let ops: UnsafeMutablePointer<ActionOp>
 
   /// Compiles a list. Free the result with `destroy`; keep the list until then, for the tables and meters that it holds.
-  public static func compile(_ actions: [FlowAction]) -> UnsafePointer<ActionProgram> {
+  public static func compile(_ actions: [FlowAction]) -> UnsafePointer<ActionProgram> { compile(actions, level: 0) }
+
+  private static func compile(_ actions: [FlowAction], level: Int) -> UnsafePointer<ActionProgram> {
     let ops = UnsafeMutablePointer<ActionOp>.allocate(capacity: max(actions.count, 1))
     var count = 0
     for action in actions {
-      guard let op = compile(action) else { continue }
+      guard let op = compile(action, level: level) else { continue }
       (ops + count).initialize(to: op)
       count += 1
     }
@@ -55,7 +59,7 @@ public struct ActionProgram {
   }
 
   /// One action; nil when there is nothing for a worker to do.
-  private static func compile(_ action: FlowAction) -> ActionOp? {
+  private static func compile(_ action: FlowAction, level: Int) -> ActionOp? {
     switch action {
     case .output(let port): ActionOp(argument: port, code: .output)
     case .setField(let field, let value, let mask): ActionOp(value: value & mask, mask: mask, code: .setField, field: field.rawValue)
@@ -71,19 +75,19 @@ public struct ActionProgram {
     case .copyTTLOut: ActionOp(code: .copyTTLOut)
     case .setQueue: nil
     case .meter(let meter): ActionOp(pointer: UnsafeRawPointer(meter.plan), code: .meter)
-    case .select(let table, let buckets): ActionOp(pointer: UnsafeRawPointer(select(table, buckets)), code: .select)
-    case .clone(let actions): ActionOp(pointer: UnsafeRawPointer(compile(actions)), code: .clone)
+    case .select(let table, let buckets): ActionOp(pointer: UnsafeRawPointer(select(table, buckets, level: level)), code: .select)
+    case .clone(let actions): ActionOp(pointer: UnsafeRawPointer(compile(actions, level: level)), code: .clone)
     case .recirculate(let id): ActionOp(argument: id, code: .recirculate)
     case .controller(let maxLength, let cookie): ActionOp(value: UInt128(cookie), argument: maxLength, code: .controller)
     }
   }
 
-  private static func select(_ table: SelectTable, _ buckets: [[FlowAction]]) -> UnsafeMutablePointer<SelectPlan> {
+  private static func select(_ table: SelectTable, _ buckets: [[FlowAction]], level: Int) -> UnsafeMutablePointer<SelectPlan> {
     precondition(buckets.count == table.weights.count, "a selection has one action list per bucket of its table")
     let programs = UnsafeMutablePointer<UnsafePointer<ActionProgram>>.allocate(capacity: max(buckets.count, 1))
-    for (i, actions) in buckets.enumerated() { (programs + i).initialize(to: compile(actions)) }
+    for (i, actions) in buckets.enumerated() { (programs + i).initialize(to: compile(actions, level: level + 1)) }
     let plan = UnsafeMutablePointer<SelectPlan>.allocate(capacity: 1)
-    plan.initialize(to: SelectPlan(view: UnsafePointer(table.view), buckets: programs, bucketCount: buckets.count))
+    plan.initialize(to: SelectPlan(view: UnsafePointer(table.view), buckets: programs, bucketCount: buckets.count, level: level))
     return plan
   }
 

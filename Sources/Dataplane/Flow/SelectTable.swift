@@ -200,8 +200,13 @@ extension SelectTable {
   /// is a fragment, ports. It is not of the ingress port, nor of anything that changes within a connection (TTL, DSCP, flags, flow label).
   ///
   /// The same on every worker and after every start, so that connections outlive a restart of the agent.
-  /// - Parameter lines: of the key that were written (`FrameLayout.lines`).
-  public static func hash(of key: FlowKey, lines: UInt8) -> UInt64 { withUnsafePointer(to: key) { hash($0, lines: lines) } }
+  /// - Parameters:
+  ///   - lines: of the key that were written (`FrameLayout.lines`).
+  ///   - level: how many selections this one is within. Each level has a hash of its own: by the same hash, all packets that came to a
+  ///     bucket would come to the same bucket of the next table.
+  public static func hash(of key: FlowKey, lines: UInt8, level: Int = 0) -> UInt64 {
+    withUnsafePointer(to: key) { hash($0, lines: lines, level: level) }
+  }
 
   // Digits of pi's fraction: no structure that frames could share.
   private static var s0: UInt64 { 0x243f_6a88_85a3_08d3 }
@@ -214,7 +219,7 @@ extension SelectTable {
   private static var s7: UInt64 { 0x3f84_d5b5_b547_0917 }
 
   @inline(__always)
-  static func hash(_ key: UnsafePointer<FlowKey>, lines: UInt8) -> UInt64 {
+  static func hash(_ key: UnsafePointer<FlowKey>, lines: UInt8, level: Int) -> UInt64 {
     let line = key.pointee.line0
     // Of a tag control word the VLAN id and the present bit.
     let tag: UInt64 = 0xff1f << 48
@@ -230,6 +235,6 @@ extension SelectTable {
       let destination = sluice_fold_multiply(line1.w2 ^ s2, line1.w3 ^ s7)
       hash ^= sluice_fold_multiply(source ^ s3, destination ^ s5)
     }
-    return sluice_fold_multiply(hash ^ s6, s7)
+    return sluice_fold_multiply(hash ^ s6, s7 &+ 2 &* UInt64(truncatingIfNeeded: level) &* s1)
   }
 }
