@@ -32,6 +32,10 @@ def ipv6(proto, payload):
     return struct.pack("!IHBB", 0x60012345, len(payload), proto, 64) + addresses + payload
 
 
+def mpls(label, payload, bottom=1, ttl=64):
+    return struct.pack("!I", label << 12 | 5 << 9 | bottom << 8 | ttl) + payload
+
+
 def extension(following, words=0):
     return struct.pack("!BB", following, words) + bytes(6 + 8 * words)
 
@@ -43,6 +47,8 @@ ICMP = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
 SOLICITATION = struct.pack("!BBHI", 135, 0, 0, 0) + bytes(15) + b"\1" + b"\1\1" + bytes(6)
 ADVERTISEMENT = struct.pack("!BBHI", 136, 0, 0, 0) + bytes(15) + b"\1" + b"\2\1" + bytes(6)
 ARP = bytes.fromhex("0001080006040001") + bytes(20)
+# The fields that FrameFuzz.swift can set.
+FIELDS = 35
 TAG, SERVICE_TAG = (0x8100, 0x300A), (0x88A8, 0x0014)
 
 FRAMES = {
@@ -65,7 +71,19 @@ FRAMES = {
     "extensions": ethernet(0x86DD, ipv6(0, extension(43) + extension(60) + extension(6, 1) + TCP)),
     "fragment6": ethernet(0x86DD, ipv6(44, struct.pack("!BBHI", 17, 0, 1, 7) + UDP)),
     "later-fragment6": ethernet(0x86DD, ipv6(44, struct.pack("!BBHI", 17, 0, 0x10, 7) + UDP)),
+    "extensions-unordered": ethernet(0x86DD, ipv6(43, extension(0) + extension(60) + extension(43) + extension(59))),
+    "authentication": ethernet(0x86DD, ipv6(51, struct.pack("!BB", 17, 4) + bytes(22) + UDP)),
+    "encryption": ethernet(0x86DD, ipv6(50, bytes(24))),
+    "no-next-header": ethernet(0x86DD, ipv6(59, b"")),
     "arp": ethernet(0x806, ARP),
+    "rarp": ethernet(0x8035, ARP),
+    "mpls-ipv4": ethernet(0x8847, mpls(16, ipv4(17, UDP))),
+    "mpls-two-labels": ethernet(0x8847, mpls(0xFFFFF, mpls(17, ipv6(6, TCP)), bottom=0)),
+    "mpls-multicast-tagged": ethernet(0x8848, mpls(18, ipv4(6, TCP), ttl=1), TAG),
+    "mpls-cut": ethernet(0x8847, b"\0\1\2"),
+    "pbb": ethernet(0x88E7, b"\x40\x12\x34\x56" + ethernet(0x800, ipv4(6, TCP))),
+    "pbb-tagged": ethernet(0x88E7, bytes(4) + ethernet(0x86DD, ipv6(17, UDP), TAG), SERVICE_TAG),
+    "pbb-cut": ethernet(0x88E7, bytes(17)),
     "lldp": ethernet(0x88CC, bytes(20)),
 }
 
@@ -78,8 +96,12 @@ def main():
         if line and not line.startswith("#"):
             (target / "rule" / f"line-{number}").write_text(line)
     for number, (name, frame) in enumerate(FRAMES.items()):
-        actions = [[number % 21 | 32, 0x12, 0x34], [18, 0, 1], [20, 0, 0], [19, 0, 0], [(number + 7) % 18, 0xAB, 0xCD]]
-        (target / "frame" / name).write_bytes(bytes([len(actions)]) + bytes(sum(actions, [])) + frame)
+        # Two fields by their number, the second one under a mask; 48 push VLAN, 49 pop VLAN, 50 decrement the TTL.
+        fields = [[number % FIELDS | 64, 0x12, 0x34], [48, 0, 1], [50, 0, 0], [49, 0, 0], [(number + 7) % FIELDS, 0xAB, 0xCD]]
+        # 51 push MPLS, 52 pop MPLS, 53 push PBB, 54 pop PBB, 55 decrement the MPLS TTL, 56 and 57 copy the TTL inwards and outwards.
+        labels = [[51, 0, 0], [57, 0, 0], [55, 0, 0], [56, 0, 0], [52, 0, number % 6], [53, 0, 0], [54, 0, 0]]
+        for kind, actions in (("fields", fields), ("labels", labels)):
+            (target / "frame" / f"{name}-{kind}").write_bytes(bytes([len(actions)]) + bytes(sum(actions, [])) + frame)
 
 
 if __name__ == "__main__":
