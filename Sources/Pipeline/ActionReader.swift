@@ -317,19 +317,14 @@ struct ActionReader {
     return (Int(first), Int(last))
   }
 
-  /// The field that a name stands for: ovs-ofctl's, or that of OpenFlow's or Nicira's extended match.
+  /// The field that a name stands for.
   private func settable(_ target: TextPiece, _ item: TextItem) throws(SyntaxError) -> FlowField {
-    var text = target.string
-    for prefix in ["NXM_OF_", "NXM_NX_", "OXM_OF_"] where text.hasPrefix(prefix) {
-      text = text.dropFirst(prefix.count).lowercased()
-      break
-    }
-    guard let field = FieldName.named(text)?.field, field.isSettable else {
+    guard let field = FieldName.named(target)?.field, field.isSettable else {
       throw target.error(
         "not a field that can be set",
         expected: FlowField.allCases.filter(\.isSettable).map(\.setFieldName).joined(separator: ", "))
     }
-    return text == "tp_src" || text == "tp_dst" ? try transport(field, item) : field
+    return target.equals("tp_src") || target.equals("tp_dst") ? try transport(field, item) : field
   }
 
   private mutating func set(_ field: FlowField, _ value: UInt128, _ mask: UInt128, _ item: TextItem) throws(SyntaxError) {
