@@ -45,9 +45,15 @@ extension SwitchCore {
     let record = books[handle.worker].record(handle.slot)
     guard record.pointee.state == .live else { return }
     guard record.pointee.staged != 0 else { return stage(StagedChange(handle: handle, plan: nil, end: end)) }
-    let place = Int(record.pointee.staged) - 1
-    staged[place].plan = nil
-    staged[place].end = end
+    restage(Int(record.pointee.staged) - 1, nil)
+    staged[Int(record.pointee.staged) - 1].end = end
+  }
+
+  /// Changes what has been staged for a flow.
+  func restage(_ place: Int, _ plan: FlowPlan?) {
+    let before = staged[place].plan
+    staged[place].plan = plan
+    if let before { plans.retireIfUnused(before) }
   }
 
   /// True when the flow's removal has been staged.

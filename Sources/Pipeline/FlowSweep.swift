@@ -29,12 +29,18 @@ extension SwitchCore {
     let configured = clock.cycles(seconds: configuration.flowIdleSeconds)
     round: while worker < books.count {
       let book = books[worker]
+      let (records, slab) = (book.records, book.worker.slab)
       let idle = governors[worker].idleTime(configured: configured, count: book.count)
       while slot < book.slotEnd {
         let stop = min(slot + 128, book.slotEnd)
-        for next in slot..<stop { book.worker.slab.prefetchCounters(of: next) }
-        for next in slot..<stop where book.record(next).pointee.state == .live {
-          look(at: FlowHandle(worker: worker, slot: next), book, use, idle: idle)
+        for next in slot..<stop { slab.prefetchCounters(of: next) }
+        for next in slot..<stop {
+          let record = records + Int(next)
+          guard record.pointee.state == .live else { continue }
+          let used = max(slab.lastUse(of: next), record.pointee.seenUse)
+          // Neither used since the last look nor idle for long: nothing to do, as for most flows.
+          guard used != record.pointee.seenUse || use.cycles > used && use.cycles - used > idle else { continue }
+          look(at: FlowHandle(worker: worker, slot: next), used: used, use, idle: idle)
         }
         slot = stop
         if sluice_cycles() > end { break round }
@@ -46,9 +52,8 @@ extension SwitchCore {
     settleLater()
   }
 
-  private func look(at handle: FlowHandle, _ book: FlowBook, _ use: UseClock, idle: UInt64) {
-    let record = book.record(handle.slot)
-    let used = max(book.worker.slab.counters(of: handle.slot).lastUsed, record.pointee.seenUse)
+  private func look(at handle: FlowHandle, used: UInt64, _ use: UseClock, idle: UInt64) {
+    let record = books[handle.worker].record(handle.slot)
     if use.cycles > used, use.cycles - used > idle {
       remove(handle, .idle)
     } else if used != record.pointee.seenUse {

@@ -104,7 +104,7 @@ extension SwitchCore {
     }
     let plan = plans.plan(for: translation)
     if record.pointee.staged != 0 {
-      staged[Int(record.pointee.staged) - 1].plan = plan
+      restage(Int(record.pointee.staged) - 1, plan)
     } else if plan.index != record.pointee.plan {
       stage(StagedChange(handle: handle, plan: plan, end: .changed))
     }

@@ -174,7 +174,10 @@ public final class SwitchCore {
     guard let (slot, isNew) = book.install(key: key, mask: mask, port: port, plan: plan, now: now, resuming: upcall) else {
       return false
     }
-    guard isNew else { return true }
+    guard isNew else {
+      plans.retireIfUnused(plan)
+      return true
+    }
     let handle = FlowHandle(worker: index, slot: slot)
     let source = translation.learns?.station
     book.record(slot).initialize(

@@ -100,6 +100,22 @@ import Testing
     try bench.expectNoLeak()
   }
 
+  @Test func everyRuleOnThePathCountsAndFindsItsFlows() throws {
+    let bench = try SwitchBench(
+      ports: 3, rules: ["udp,actions=goto_table:3", "priority=1,actions=output:2", "table=3,in_port=1,actions=output:2"])
+    bench[1].inject(contentsOf: .init(repeating: udp(1000), count: 5))
+    #expect(bench[2].waitForOutput(5).count == 5)
+    #expect(try bench.rules().map(\.packets) == [5, 0, 5])
+    let changed = try translations(bench) { try bench.add(rules: ["table=3,in_port=1,actions=output:3"]) }
+    #expect(changed == 1)
+    bench[1].inject(udp(1000))
+    #expect(bench[3].waitForOutput(1).count == 1)
+    let elsewhere = try translations(bench) { try bench.add(rules: ["table=5,in_port=1,actions=output:3", "table=3,in_port=2,actions=drop"]) }
+    #expect(elsewhere == 0)
+    #expect(try bench.flows().first?.rules.map(\.table) == [0, 3])
+    try bench.expectNoLeak()
+  }
+
   @Test func flowsOfOneAnswerShareAPlanThatGoesWithTheLastOfThem() throws {
     let bench = try SwitchBench(ports: 2, rules: ["priority=2,udp,tp_dst=7,actions=drop", "priority=1,udp,tp_src=1/1,actions=output:2"])
     bench[1].inject(contentsOf: (0..<100).map { udp(1001 + 2 * $0) })

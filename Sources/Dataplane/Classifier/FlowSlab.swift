@@ -168,6 +168,10 @@ extension FlowSlab {
     )
   }
 
+  /// The cycle stamp of the last use, as `counters` has it.
+  @inline(__always)
+  public func lastUse(of index: UInt32) -> UInt64 { sluice_load_relaxed_u64(words(of: index) + 10) }
+
   /// Packets and bytes when the present answer began. Only after a fence behind the last change of the slot.
   public func marks(of index: UInt32) -> (packets: UInt64, bytes: UInt64) {
     (slots[Int(index)].markPackets, slots[Int(index)].markBytes)

@@ -204,11 +204,11 @@ extension Worker {
     ringPipeline()
   }
 
-  /// True when a port may put one more packet into the upcall ring: it has not used up its budget, nor more than an eighth of what the
-  /// others leave. So however many ports are flooded, one more always finds a place.
+  /// True when a port may put one more packet into the upcall ring: it has not used up its budget, nor has it more there than places are
+  /// free. So however many ports are flooded, one more always finds a place.
   @inline(__always)
   func mayUpcall(_ port: Int) -> Bool {
     let pending = Int(ports[port].pendingUpcalls)
-    return pending < configuration.upcallBudget && pending <= upcalls.roomCount >> 3
+    return pending < configuration.upcallBudget && pending <= upcalls.roomCount
   }
 }
