@@ -77,7 +77,7 @@ extension Control {
     } catch {
       try store.undo(undo)
       guard let refusal = error as? RuleChangeError else { throw error }
-      let line = refusal.requestIndex.flatMap { bundle.lines.indices.contains($0) ? bundle.lines[$0] : nil }
+      let line = bundle.lines.indices.contains(refusal.requestIndex) ? bundle.lines[refusal.requestIndex] : 0
       throw RefusedChange(reason: refusal, line: line == 0 ? nil : line)
     }
   }
@@ -128,9 +128,4 @@ extension Control {
     event.rule.rule = Sluice_V1_Rule(rule)
     events.publish(event)
   }
-}
-
-extension RuleTables {
-  /// True when a rule of this table, match and priority is in force.
-  func holds(_ rule: Rule) -> Bool { !entries(RuleFilter(exactly: rule)).isEmpty }
 }
