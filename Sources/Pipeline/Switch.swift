@@ -26,6 +26,9 @@ public final class Switch: @unchecked Sendable {
   private static let tickMilliseconds: Int32 = 500
   /// From the beginning of one slice of a round over all flows to the next.
   private static let sliceMilliseconds: Int32 = 10
+  /// How long the next upcall is waited for awake: waking this thread costs the worker that asks a system call, which is as much as a hundred
+  /// packets; under a steady trickle of new flows it would be most of what they cost.
+  private static let attentionNanoseconds: UInt64 = 50_000
   /// Upcalls that are served before closures get their turn.
   private static let upcallsPerRound = 256
 
@@ -129,6 +132,7 @@ public final class Switch: @unchecked Sendable {
     sluice_name_thread("sluice-pipeline")
     var nextTick = sluice_monotonic_nanoseconds()
     var nextSlice = nextTick
+    var attentiveUntil: UInt64 = 0
     while true {
       let served = core.serveUpcalls(limit: Self.upcallsPerRound)
       let ready = takeJobs()
@@ -144,7 +148,12 @@ public final class Switch: @unchecked Sendable {
       }
       core.completeCommits()
       if stopping.load(ordering: .acquiring) { break }
+      if served > 0 { attentiveUntil = now + Self.attentionNanoseconds }
       guard served == 0, ready.isEmpty else { continue }
+      if now < attentiveUntil {
+        sluice_relax()
+        continue
+      }
       doorbell.announceSleep()
       if !core.hasUpcalls, jobs.withLock({ $0.waiting.isEmpty }), !stopping.load(ordering: .acquiring) {
         var wait = pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0)

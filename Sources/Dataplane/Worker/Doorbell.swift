@@ -2,7 +2,8 @@
 //
 // What: wakes a thread that sleeps, at the cost of one memory read when it does not.
 // Invariants: the sleeper announces itself, then looks once more for work, then waits; the ringer publishes work, then looks
-//             whether somebody sleeps. With a full fence on both sides no wake-up is lost.
+//             whether somebody sleeps. With a full fence on both sides no wake-up is lost. The first ringer takes the announcement
+//             away, so a sleeper is woken once however many ring until it is up.
 // Threads: one sleeper, any number of ringers.
 // Cost: a fence and a load to ring an awake thread; one write(2) on an eventfd to wake a sleeping one.
 
@@ -33,7 +34,9 @@ public final class Doorbell: @unchecked Sendable {
     if sluice_load_relaxed_u32(flag) != 0 { wake() }
   }
 
+  @inline(never)
   private func wake() {
+    guard sluice_exchange_u32(flag, 0) != 0 else { return }
     var one: UInt64 = 1
     _ = write(descriptor, &one, 8)
   }
@@ -51,6 +54,6 @@ public final class Doorbell: @unchecked Sendable {
     _ = read(descriptor, &count, 8)
   }
 
-  /// True while the sleeper has announced itself.
+  /// True while the sleeper has announced itself and nobody has rung.
   public var isSleeping: Bool { sluice_load_relaxed_u32(flag) != 0 }
 }

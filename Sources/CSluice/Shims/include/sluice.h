@@ -26,6 +26,9 @@ static inline uint64_t sluice_load_relaxed_u64(const uint64_t *p) { return __ato
 static inline void sluice_store_release_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline void sluice_store_relaxed_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 
+/// Writes a value and returns the one before, as one step.
+static inline uint32_t sluice_exchange_u32(uint32_t *p, uint32_t v) { return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL); }
+
 /// Adds to a counter that only the calling thread writes and any thread may read.
 static inline void sluice_count_u64(uint64_t *p, uint64_t n) {
 	__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
