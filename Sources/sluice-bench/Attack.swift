@@ -96,7 +96,7 @@ struct Attack: ParsableCommand {
   ) throws -> AttackPoint {
     let bench = try BenchSwitch(.init(connections: flows, firstCPU: cpu, flowIdleSeconds: 10))
     defer { bench.stop() }
-    try bench.addRules(rules.map { try Rule(text: $0) })
+    try bench.add(rules)
     try bench.addInput(1, [ReplayQueue(trace: established)])
     bench.warmUp(limitSeconds: 10)
     try bench.addInput(Self.attackPort, [attacker])

@@ -72,18 +72,13 @@ struct BenchSwitch {
     }
   }
 
-  func addRules(_ rules: [Rule]) throws {
-    try sluice.performAndWait { core in _ = try core.addRules(rules) }
+  /// Changes rules, groups and meters at one moment.
+  func apply(_ changes: [RuleChangeRequest]) throws {
+    try sluice.performAndWait { core in _ = try core.apply(changes) }
   }
 
-  func removeRule(_ rule: Rule) throws {
-    let filter = RuleFilter(match: rule.match, isStrict: true, priority: rule.priority)
-    try sluice.performAndWait { core in _ = core.deleteRules(filter) }
-  }
-
-  func removeAllRules() throws {
-    try sluice.performAndWait { core in _ = core.deleteRules(.all) }
-  }
+  /// Adds rules, groups and meters written as in a rule file.
+  func add(_ lines: [String]) throws { try apply(RuleFile.parse(lines, path: "built-in rules")) }
 
   /// Teaches the switch where stations are, before their first packet.
   func teach(_ stations: [Station], port: UInt32) throws {

@@ -22,7 +22,7 @@ struct Forward: ParsableCommand {
         sluice-bench forward --rules normal.rules --trace part0.pcap --trace part1.pcap --stations-at 2
 
       The first trace comes in by port 1, further ones by ports 101, 102 and so on; port 2 and up drop what they are sent. The rule file is
-      in ovs-ofctl's syntax, a rule a line.
+      in ovs-ofctl's syntax: a rule a line, and lines with group_id= and meter= before the rules that use them.
       """)
 
   @Option(help: "Rules in ovs-ofctl's syntax, one a line.")
@@ -72,7 +72,7 @@ struct Forward: ParsableCommand {
         flows: max(200_000, packets * 5 / 4), connections: packets, longestFrame: traces.map(\.longestFrame).max() ?? 0,
         workers: workers, firstCPU: cpu, outputs: ports))
     defer { bench.stop() }
-    try bench.addRules(ruleList)
+    try bench.apply(ruleList)
     if let stationsAt { try bench.teach(traces.flatMap(\.destinations), port: stationsAt) }
     for (place, frames) in traces.enumerated() {
       try bench.addInput(

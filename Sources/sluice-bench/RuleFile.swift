@@ -1,6 +1,7 @@
 // RuleFile.swift
 //
-// What: reads rules in ovs-ofctl's syntax, one a line, as `sluicectl rule add FILE` does.
+// What: reads rules in ovs-ofctl's syntax, one a line, as `sluicectl rule add FILE` does, and among them groups and meters: lines that
+//       begin with `group_id=` and `meter=`. A group or a meter comes before what uses it.
 // Cost: bound by the parser of rules; lines are found byte by byte.
 
 import Dataplane
@@ -13,12 +14,12 @@ struct RuleFileError: Error, CustomStringConvertible {
 }
 
 enum RuleFile {
-  /// Reads all rules of a file; blank lines and lines that begin with # are skipped.
+  /// Reads all rules of a file, as changes that add them; blank lines and lines that begin with # are skipped.
   /// - Throws: `RuleFileError` with the file, the line and what is wrong.
-  static func load(path: String) throws -> [Rule] {
-    let rules = try parse(try lines(path: path), path: path)
-    guard !rules.isEmpty else { throw RuleFileError(description: "\(path): no rules") }
-    return rules
+  static func load(path: String) throws -> [RuleChangeRequest] {
+    let requests = try parse(try lines(path: path), path: path)
+    guard !requests.isEmpty else { throw RuleFileError(description: "\(path): no rules") }
+    return requests
   }
 
   /// The lines of a file, without the white space around them.
@@ -35,17 +36,23 @@ enum RuleFile {
     }
   }
 
-  /// Reads rules from lines; `path` is for messages.
-  static func parse(_ lines: [String], path: String) throws -> [Rule] {
-    var rules: [Rule] = []
-    rules.reserveCapacity(lines.count)
+  /// Reads rules, groups and meters from lines; `path` is for messages.
+  static func parse(_ lines: [String], path: String) throws -> [RuleChangeRequest] {
+    var requests: [RuleChangeRequest] = []
+    requests.reserveCapacity(lines.count)
     for (index, line) in lines.enumerated() where !line.isEmpty && !line.hasPrefix("#") {
       do {
-        rules.append(try Rule(text: line))
+        requests.append(try request(line))
       } catch {
         throw RuleFileError(description: "\(path):\(index + 1): \(error)")
       }
     }
-    return rules
+    return requests
+  }
+
+  private static func request(_ line: String) throws(SyntaxError) -> RuleChangeRequest {
+    if line.hasPrefix("group_id=") { return .addGroup(try Group(text: line)) }
+    if line.hasPrefix("meter=") { return .addMeter(try MeterSpec(text: line)) }
+    return .add(try Rule(text: line))
   }
 }

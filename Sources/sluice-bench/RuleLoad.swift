@@ -49,7 +49,7 @@ struct RuleLoad: ParsableCommand {
     try bench.addInput(1, [ReplayQueue(trace: frames)])
     bench.warmUp(limitSeconds: 5)
     try change(bench, &result)
-    result.removesPerSecond = Double(result.rules) / (try timed { try bench.removeAllRules() }).seconds
+    result.removesPerSecond = Double(result.rules) / (try timed { try bench.apply([.delete(.all)]) }).seconds
     print(json ? try jsonLine(result) : result.text)
   }
 
@@ -58,7 +58,7 @@ struct RuleLoad: ParsableCommand {
     let lines = try rules.map { try RuleFile.lines(path: $0) } ?? SyntheticRules.lines(count)
     let parsed = try timed { try RuleFile.parse(lines, path: rules ?? "the synthetic list") }
     guard !parsed.value.isEmpty else { throw ValidationError("\(rules ?? "the list"): no rules") }
-    let loaded = try timed { try bench.addRules(parsed.value) }
+    let loaded = try timed { try bench.apply(parsed.value) }
     let count = Double(parsed.value.count)
     return RuleLoadResult(
       rules: parsed.value.count, parsesPerSecond: count / parsed.seconds, loadsPerSecond: count / loaded.seconds,
@@ -75,7 +75,7 @@ struct RuleLoad: ParsableCommand {
       let line = "priority=65535,ip,nw_dst=10.128.\(number / 2 % 256).0/24,actions=output:3"
       let rule = try Rule(text: line)
       let took = try timed {
-        if number % 2 == 0 { try bench.addRules([rule]) } else { try bench.removeRule(rule) }
+        try bench.apply([number % 2 == 0 ? .add(rule) : .delete(RuleFilter(exactly: rule))])
       }.seconds
       microseconds.append(took * 1e6)
       total += took

@@ -53,14 +53,14 @@ struct Setup: ParsableCommand {
 
   func run() throws {
     let traces = try trace.isEmpty ? [SyntheticFlows.udp(flows)] : trace.map { try PcapFile.trace(path: $0) }
-    let ruleList = try rules.map { try RuleFile.load(path: $0) } ?? Self.everyPairIsAFlow.map { try Rule(text: $0) }
+    let ruleList = try rules.map { try RuleFile.load(path: $0) } ?? RuleFile.parse(Self.everyPairIsAFlow, path: "built-in rules")
     let wanted = traces.reduce(0) { $0 + $1.count }
     let bench = try BenchSwitch(
       .init(
         flows: max(200_000, wanted * 5 / 4), connections: wanted, longestFrame: traces.map(\.longestFrame).max() ?? 0, firstCPU: cpu,
         frames: 2048, upcallBudget: budget))
     defer { bench.stop() }
-    try bench.addRules(ruleList)
+    try bench.apply(ruleList)
     let before = ProcessMemory.heldBytes
     for (place, frames) in traces.enumerated() {
       try bench.addInput(BenchSwitch.inputNumber(place), [ReplayQueue(trace: frames)])
