@@ -43,6 +43,8 @@ struct RuleLoad: ParsableCommand {
     defer { bench.stop() }
     let before = ProcessMemory.heldBytes
     var result = try load(bench)
+    // The pipeline thread lets go of the change that it has carried out before it answers the next question.
+    _ = try bench.flows()
     result.bytesPerRule = Double(ProcessMemory.heldBytes - before) / Double(result.rules)
     result.rssBytes = ProcessMemory.residentBytes
     let frames = SyntheticFlows.udp(1000)
