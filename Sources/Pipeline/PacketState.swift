@@ -104,7 +104,10 @@ struct PacketState {
     known[field] |= mask
     if hasUnknown { unknown[field] &= ~mask }
     // With another type the parser would find other options behind it.
-    if field == .icmpv6Type || field == .icmpv6Code { forget([.ndTarget, .ndSLL, .ndTLL]) }
+    switch field {
+    case .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code: if etherType == EtherType.ipv6 { forget([.ndTarget, .ndSLL, .ndTLL]) }
+    default: break
+    }
   }
 
   /// Says that some fields are not what they were, and that nobody knows what they are.
@@ -275,7 +278,7 @@ struct PacketState {
 
   /// Pushes a PBB header; it takes the service identifier of the one that was the outermost.
   mutating func pushPBB(isTagged: Bool) {
-    let wasPBB = isPBB && !isTagged
+    let wasPBB = isPBB
     let before = (key, known, unknown)
     hide(isTagged: isTagged)
     clear(Self.belowAddresses)

@@ -67,8 +67,9 @@ struct ActiveFrame {
     case .tcpSrc, .tcpDst: return setPort(field == .tcpSrc ? 0 : 2, IPProtocol.tcp, value, mask)
     case .udpSrc, .udpDst: return setPort(field == .udpSrc ? 0 : 2, IPProtocol.udp, value, mask)
     case .sctpSrc, .sctpDst: return setPort(field == .sctpSrc ? 0 : 2, IPProtocol.sctp, value, mask)
-    case .icmpType: return setICMP(IPProtocol.icmp, value << 8, mask << 8)
-    case .icmpCode: return setICMP(IPProtocol.icmp, value, mask)
+    // As in a match, icmp_type and icmp_code are those of ICMPv6 in an IPv6 packet.
+    case .icmpType: return setICMP(layout.ipVersion == 6 ? IPProtocol.icmpv6 : IPProtocol.icmp, value << 8, mask << 8)
+    case .icmpCode: return setICMP(layout.ipVersion == 6 ? IPProtocol.icmpv6 : IPProtocol.icmp, value, mask)
     case .icmpv6Type: return setICMP(IPProtocol.icmpv6, value << 8, mask << 8)
     case .icmpv6Code: return setICMP(IPProtocol.icmpv6, value, mask)
     case .ndTarget, .ndSLL, .ndTLL: return setNeighbour(field, value, mask)

@@ -38,16 +38,25 @@ public final class RealSwitch {
   /// Puts rules and groups in the place of those that are there. Returns the error that each refused one met.
   public func load(_ model: ReferenceSwitch) throws -> [Refusal] {
     var refusals: [Refusal] = []
-    var rules: [Rule] = []
+    var requests: [RuleChangeRequest] = []
+    // A rate that no proof reaches: the meter lets everything pass.
+    requests.append(.addMeter(try MeterSpec(text: "meter=1 pktps bands=type=drop rate=4000000000")))
+    // Groups are named by groups with lower numbers only.
+    for (position, group) in model.groups.enumerated().sorted(by: { $0.element.id > $1.element.id }) {
+      do { requests.append(.addGroup(try Group(text: group.text))) } catch {
+        refusals.append(Refusal(what: .group(position), reason: "\(error)"))
+      }
+    }
     for (position, rule) in model.rules.enumerated() {
-      do { rules.append(try Rule(text: rule.text(cookie: position))) } catch {
+      do { requests.append(.add(try Rule(text: rule.text(cookie: position)))) } catch {
         refusals.append(Refusal(what: .rule(position), reason: "\(error)"))
       }
     }
-    let parsed = rules
+    let all = requests
     try sluice.performAndWait { core in
-      _ = core.deleteRules(.all)
-      _ = try core.addRules(parsed)
+      // Apart from what follows, so that no rule inherits the counters of one that went.
+      _ = try core.apply([.delete(.all), .deleteGroup(nil), .deleteMeter(nil)])
+      _ = try core.apply(all)
     }
     return refusals
   }

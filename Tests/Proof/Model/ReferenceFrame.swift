@@ -85,6 +85,7 @@ public struct ReferenceHeaders: Sendable {
     // OFPXMT_OFB_IPV6_EXTHDR: which headers there are, whether one came twice, whether they came in another order than RFC 8200 wants.
     var seen: [UInt8: Int] = [:]
     var lastRank = 0
+    var isFirst = true
     func bit(_ number: UInt8) -> UInt16 {
       switch number {
       case 59: 1 << 0
@@ -98,7 +99,11 @@ public struct ReferenceHeaders: Sendable {
       }
     }
     func note(_ number: UInt8) {
-      extensionBits |= bit(number)
+      // A hop-by-hop header counts as one only directly behind the IPv6 header; elsewhere it is out of order.
+      defer { isFirst = false }
+      // Others than those of the list, such as mobility, change nothing.
+      guard bit(number) != 0 else { return }
+      extensionBits |= number != 0 || isFirst ? bit(number) : seen[0] == nil ? 1 << 8 : 0
       let times = (seen[number] ?? 0) + 1
       seen[number] = times
       // Destination options may come twice: before a routing header and at the end.
@@ -135,7 +140,7 @@ public struct ReferenceHeaders: Sendable {
       proto = next
       if isLaterFragment { break }
     }
-    if proto == 59 || proto == 50 { note(proto) }
+    if !isLaterFragment, proto == 59 || proto == 50 { note(proto) }
     transport(bytes, at: at)
   }
 
@@ -189,8 +194,9 @@ public struct ReferenceHeaders: Sendable {
     case .udpDst: return l4(17, 2, 2)
     case .sctpSrc: return l4(132, 0, 2)
     case .sctpDst: return l4(132, 2, 2)
-    case .icmpType: return network == .ipv4 ? l4(1, 0, 1) : nil
-    case .icmpCode: return network == .ipv4 ? l4(1, 1, 1) : nil
+    // Rule text has icmp_type for both protocols.
+    case .icmpType: return l4(network == .ipv4 ? 1 : 58, 0, 1)
+    case .icmpCode: return l4(network == .ipv4 ? 1 : 58, 1, 1)
     case .icmpv6Type: return network == .ipv6 ? l4(58, 0, 1) : nil
     case .icmpv6Code: return network == .ipv6 ? l4(58, 1, 1) : nil
     case .ndTarget: return target.map { ($0, 16, 0) }

@@ -19,6 +19,8 @@ public struct ReferencePacket: Sendable {
   /// Why what happens to this packet is nobody's promise.
   public private(set) var undefined: String?
   private let originalLength: Int
+  /// A label was pushed in front of a VLAN tag: its bytes below the label may look like an IP header.
+  private var hasTagBelowLabel = false
 
   public init(_ bytes: [UInt8], inPort: UInt32) {
     self.bytes = bytes
@@ -106,6 +108,7 @@ public struct ReferencePacket: Sendable {
   }
 
   private mutating func pushMPLS(_ type: UInt16) {
+    if headers.tags > 0 { hasTagBelowLabel = true }
     var entry: UInt128 = 0x100
     if headers.network == .mpls {
       entry = number(bytes, headers.l3, 4) | 0x100
@@ -153,6 +156,10 @@ public struct ReferencePacket: Sendable {
   /// Copies the TTL between the outermost MPLS entry and the header under it: the next entry, or IP.
   private mutating func copyTTL(isInward: Bool) {
     guard headers.network == .mpls else { return }
+    if hasTagBelowLabel {
+      undefined = "what is below a label in front of a tag is guessed"
+      return
+    }
     let outer = headers.l3 + 3
     let below = headers.l3 + 4
     var inner: Int?

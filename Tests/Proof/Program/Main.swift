@@ -20,11 +20,12 @@ struct SamenessCommand: ParsableCommand {
 
   @Option(help: "Packets to compare.") var packets = 1_000_000
   @Option(help: "The seed of the first world, for seeing a difference again.") var seed: UInt64?
+  @Option(help: "Worlds after which the cached flows are forgotten; with more than 1, revalidation is proven, too.") var worldsPerPurge = 1
 
   func run() throws {
     let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
     print("seed \(seed)")
-    let sameness = try Sameness()
+    let sameness = try Sameness(worldsPerPurge: worldsPerPurge)
     let clock = ContinuousClock()
     let start = clock.now
     do { try sameness.run(seed: seed, packets: packets) } catch {
