@@ -252,7 +252,7 @@ def test_what_is_under_a_label_is_matched_after_it_was_popped(agent, trio):
 def test_pbb_is_pushed_and_popped(agent, pair):
     first, second = pair
     agent.rules(
-        "in_port=1,ip,actions=push_pbb:0x88e7,set_field:0x123456->pbb_isid,output:2", "in_port=2,pbb,pbb_isid=0x123456,actions=pop_pbb,output:1")
+        "in_port=1,ip,actions=push_pbb:0x88e7,set_field:0x123456->pbb_isid,output:2", "in_port=2,dl_type=0x88e7,pbb_isid=0x123456,actions=pop_pbb,output:1")
     with Tap(first.namespace) as customer, Tap(second.namespace) as backbone:
         sent = udp(first, second)
         customer.send(sent)
