@@ -175,7 +175,7 @@ import TestSupport
   @Test func aPortOfAnotherProtocolFailsAndChangesNothing() {
     let udp = FramePacket().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).bytes
     let six = FramePacket().ipv6("fd00::1", "fd00::2").icmpv6(type: 128, code: 0).bytes
-    for (bytes, field) in [(udp, FlowField.tcpSrc), (udp, .icmpType), (six, .udpDst), (six, .icmpType), (udp, .ndTarget)] {
+    for (bytes, field) in [(udp, FlowField.tcpSrc), (udp, .icmpType), (six, .udpDst), (udp, .icmpv6Type), (udp, .ndTarget)] {
       let result = rewrite(bytes) { $0.set(field, value: 1, mask: 1) }
       #expect(result.outcome == .failed, "\(field)")
       #expect(result.bytes == bytes)
