@@ -68,41 +68,49 @@ struct PrefixTrie<Bits: FixedWidthInteger & UnsignedInteger> {
   /// Adds a prefix of at least one bit.
   mutating func insert(_ value: Bits, length: Int) {
     let prefix = Self.cut(value, length)
-    var at = 0
-    while true {
-      let node = nodes[at]
-      if Int(node.length) == length {
-        nodes[at].count += 1
-        return
-      }
-      let goesRight = Self.bit(Int(node.length), of: prefix)
-      let child = Int(goesRight ? node.one : node.zero)
-      guard child != 0 else {
-        link(at, goesRight, to: make(prefix, length, count: 1))
-        return
-      }
-      let common = min((prefix ^ nodes[child].prefix).leadingZeroBitCount, length, Int(nodes[child].length))
-      if common == Int(nodes[child].length) {
-        at = child
-        continue
-      }
-      let middle = make(Self.cut(prefix, common), common, count: common == length ? 1 : 0)
-      link(at, goesRight, to: middle)
-      link(Int(middle), Self.bit(common, of: nodes[child].prefix), to: UInt32(child))
-      if common < length { link(Int(middle), Self.bit(common, of: prefix), to: make(prefix, length, count: 1)) }
+    let (at, child, common) = place(of: prefix, length)
+    if Int(nodes[at].length) == length {
+      nodes[at].count += 1
       return
+    }
+    let isOne = Self.bit(Int(nodes[at].length), of: prefix)
+    guard child != 0 else { return link(at, isOne, to: make(prefix, length, count: 1)) }
+    let middle = make(Self.cut(prefix, common), common, count: common == length ? 1 : 0)
+    link(at, isOne, to: middle)
+    link(Int(middle), Self.bit(common, of: nodes[child].prefix), to: UInt32(child))
+    if common < length { link(Int(middle), Self.bit(common, of: prefix), to: make(prefix, length, count: 1)) }
+  }
+
+  /// The last node whose prefix is a beginning of this one; and, when the way goes on to a child that is not, that child and how many
+  /// bits they share.
+  private func place(of prefix: Bits, _ length: Int) -> (at: Int, child: Int, common: Int) {
+    // Read only: neither bounds nor ownership are checked at each of some twenty steps.
+    nodes.withUnsafeBufferPointer { nodes in
+      var at = 0
+      while true {
+        let node = nodes[at]
+        let child = Int(node.length) == length ? 0 : Int(Self.bit(Int(node.length), of: prefix) ? node.one : node.zero)
+        guard child != 0 else { return (at, 0, 0) }
+        let next = nodes[child]
+        let common = min((prefix ^ next.prefix).leadingZeroBitCount, length, Int(next.length))
+        guard common == Int(next.length) else { return (at, child, common) }
+        at = child
+      }
     }
   }
 
   /// Removes a prefix that was added.
   mutating func remove(_ value: Bits, length: Int) {
     let prefix = Self.cut(value, length)
-    var (grandparent, parent, at) = (0, 0, 0)
-    while Int(nodes[at].length) < length {
-      let node = nodes[at]
-      let child = Int(Self.bit(Int(node.length), of: prefix) ? node.one : node.zero)
-      guard child != 0 else { return }
-      (grandparent, parent, at) = (parent, at, child)
+    let (grandparent, parent, at) = nodes.withUnsafeBufferPointer { nodes in
+      var (grandparent, parent, at) = (0, 0, 0)
+      while Int(nodes[at].length) < length {
+        let node = nodes[at]
+        let child = Int(Self.bit(Int(node.length), of: prefix) ? node.one : node.zero)
+        guard child != 0 else { return (0, 0, 0) }
+        (grandparent, parent, at) = (parent, at, child)
+      }
+      return (grandparent, parent, at)
     }
     guard nodes[at].count > 0 else { return }
     nodes[at].count -= 1
