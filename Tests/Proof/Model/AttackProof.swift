@@ -41,7 +41,9 @@ public struct AttackReport: Sendable, CustomStringConvertible {
 public enum AttackProof {
   /// The rules that both attacks meet: some services are allowed, the rest is dropped or, in the flood, forwarded flow by flow.
   private static let floodRules = [
-    "priority=10,in_port=1,udp,nw_src=1.2.3.4,nw_dst=1.2.3.4,tp_src=1,tp_dst=1,actions=drop", "priority=5,in_port=1,udp,tp_src=2,actions=drop",
+    // These masks are no prefixes, so that nearly every bit is looked at, and nearly every packet is a miss.
+    "priority=10,in_port=1,udp,nw_src=1.2.3.4/255.255.255.253,actions=drop",
+    "priority=9,in_port=1,udp,tp_src=1/0xfffd,actions=drop",
     "priority=1,actions=output:3",
   ]
   private static let tupleRules = [
