@@ -26,7 +26,7 @@ def ours(namespace, rules, count):
         began = time.monotonic()
         agent.control("rule", "add", rules, timeout=600)
         seconds = time.monotonic() - began
-        time.sleep(1)
+        time.sleep(3)
         return count / seconds, (resident_bytes(agent.process.pid) - before) / count
     finally:
         agent.close()
@@ -39,7 +39,7 @@ def ovs(namespace, rules, count):
         began = time.monotonic()
         run("ovs-ofctl", "add-flows", peer.bridge, rules, env=peer.environment, timeout=600)
         seconds = time.monotonic() - began
-        time.sleep(1)
+        time.sleep(3)
         return count / seconds, (resident_bytes(peer.switch.pid) - before) / count
     finally:
         peer.close()

@@ -8,7 +8,6 @@
 // Cost: a change is one transaction of the store and one of the switch.
 
 import AgentAPI
-import CSluice
 import Dataplane
 import Logging
 import Pipeline
@@ -72,7 +71,7 @@ extension Control {
       let change = try onPlane { core in try core.apply(requests) }
       rulesAreOperators = true
       announce(bundle, change)
-      if bundle.requests.count > Self.rulesWorthTrimming { sluice_trim_resident() }
+      if bundle.requests.count > Self.rulesWorthTrimming { hasMemoryToGiveBack = true }
       return change
     } catch {
       try store.undo(undo)
