@@ -67,6 +67,9 @@ private func execute(_ actions: [FlowAction], _ key: FlowKey) -> [Departure] {
 
 /// The reference: what the rules say, read naively.
 private struct Reference {
+  static let layer4: Set<FlowField> = [
+    .tcpSrc, .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst, .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code,
+  ]
   let rules: [Rule]
   let ports: PortSet
   let macs: MACTable
@@ -108,8 +111,8 @@ private struct Reference {
           if port != ingress { send(port) }
         } else { flood { !$0.noFlood } }
       case .setField(let field, let value, let mask):
-        let isPort = [.tcpSrc, .tcpDst, .udpSrc, .udpDst, .sctpSrc, .sctpDst].contains(field)
-        if isPort, packet.key[.ipFrag] & 2 != 0 { continue }
+        // A later fragment has no header of layer 4.
+        if Self.layer4.contains(field), packet.key[.ipFrag] & 2 != 0 { continue }
         if field == .vlanVID || field == .vlanPCP, packet.tags.isEmpty { continue }
         packet.set(field, value, mask)
       case .setVLAN, .setVLANPriority, .pushVLAN:
