@@ -96,8 +96,8 @@ CONTENDERS = {"sluice": sluice, "testpmd io": testpmd, "OVS afxdp": ovs_afxdp}
 def main():
     parser = argparse.ArgumentParser(prog="veth.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="a line of JSON per figure")
-    parser.add_argument("--seconds", type=float, default=2, help="of measuring per contender and round (default 2)")
-    parser.add_argument("--rounds", type=int, default=3, help="default 3")
+    parser.add_argument("--seconds", type=float, default=1, help="of measuring per contender and round (default 1)")
+    parser.add_argument("--rounds", type=int, default=15, help="default 15: single rounds differ by half on a shared machine")
     parser.add_argument("--flows", type=int, default=1000, help="default 1000")
     options = parser.parse_args()
 
