@@ -6,26 +6,10 @@
 // Threads: values.
 // Source: OpenFlow Switch Specification 1.3.5, section 5.7.
 
-/// One rate of a meter and what it does with packets above it.
-public struct MeterBand: Hashable, Sendable {
-  public enum Kind: Hashable, Sendable {
-    case drop
-    /// Raises the drop precedence of the DSCP by this much.
-    case remarkDSCP(precedence: UInt8)
-  }
+import Dataplane
 
-  public var kind: Kind
-  /// Kilobits or packets per second.
-  public var rate: UInt32
-  /// Kilobits or packets that may come at once; 0 for a tenth of a second's worth.
-  public var burst: UInt32
-
-  public init(kind: Kind, rate: UInt32, burst: UInt32 = 0) {
-    self.kind = kind
-    self.rate = rate
-    self.burst = burst
-  }
-}
+/// One rate of a meter and what it does with packets above it: what is asked for is what measures.
+public typealias MeterBand = FlowMeter.Band
 
 /// A meter as somebody asked for it.
 public struct MeterSpec: Hashable, Sendable {

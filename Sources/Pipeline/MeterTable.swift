@@ -42,13 +42,7 @@ public final class MeterEntry {
     createdNanoseconds = old?.createdNanoseconds ?? now
     meter = FlowMeter(
       perPacket: spec.perPacket,
-      bands: spec.bands.map { band in
-        let burst = spec.hasBurst ? band.burst : 0
-        switch band.kind {
-        case .drop: return FlowMeter.Band(kind: .drop, rate: band.rate, burst: burst)
-        case .remarkDSCP(let precedence): return FlowMeter.Band(kind: .remarkDSCP(precedence: precedence), rate: band.rate, burst: burst)
-        }
-      }, previous: old?.meter)
+      bands: spec.hasBurst ? spec.bands : spec.bands.map { MeterBand(kind: $0.kind, rate: $0.rate) }, previous: old?.meter)
   }
 }
 

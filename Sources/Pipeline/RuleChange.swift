@@ -295,10 +295,7 @@ struct RuleTransaction {
 
   private mutating func modify(_ rule: Rule, isStrict: Bool, cookieMask: UInt64) throws(RuleChangeError.Reason) {
     try check(rule)
-    let filter = RuleFilter(
-      table: rule.table, match: rule.match, isStrict: isStrict, priority: rule.priority, cookie: rule.cookie,
-      cookieMask: cookieMask)
-    for entry in rules.entries(filter) {
+    for entry in rules.entries(RuleFilter(modifying: rule, isStrict: isStrict, cookieMask: cookieMask)) {
       if rule.flags.contains(.resetCounts) { resets.append(entry) }
       change.modified += 1
       let before = entry.instructions

@@ -46,6 +46,13 @@ public struct RuleFilter: Hashable, Sendable {
     self.init(table: rule.table, match: rule.match, isStrict: true, priority: rule.priority)
   }
 
+  /// Selects the rules that get other instructions when this one is given as a modification.
+  public init(modifying rule: Rule, isStrict: Bool, cookieMask: UInt64) {
+    self.init(
+      table: rule.table, match: rule.match, isStrict: isStrict, priority: rule.priority, cookie: rule.cookie,
+      cookieMask: cookieMask)
+  }
+
   /// True when the filter selects this rule.
   public func selects(_ rule: Rule) -> Bool {
     if let table, rule.table != table { return false }

@@ -97,12 +97,7 @@ public final class SwitchCore {
   /// Answers the upcalls that wait now, and none that come meanwhile: under a flood that would have no end.
   func serveWaitingUpcalls() {
     for (index, worker) in workers.enumerated() {
-      let goal = worker.upcalls.producedCount
-      while worker.upcalls.consumedCount < goal, let upcall = worker.upcalls.peek() {
-        serve(upcall, worker: index)
-        worker.upcalls.consume()
-      }
-      worker.wake()
+      _ = serveUpcalls(of: index, limit: Int(worker.upcalls.producedCount - worker.upcalls.consumedCount))
     }
   }
 
@@ -112,19 +107,22 @@ public final class SwitchCore {
   /// Answers up to `limit` upcalls of each worker and returns how many there were.
   func serveUpcalls(limit: Int) -> Int {
     var served = 0
-    for (index, worker) in workers.enumerated() {
-      var left = limit
-      while left > 0, let upcall = worker.upcalls.peek() {
-        serve(upcall, worker: index)
-        worker.upcalls.consume()
-        left -= 1
-        served += 1
-        if left % Self.answersPerWake == 0 { worker.wake() }
-      }
-      if left < limit { worker.wake() }
-    }
+    for index in workers.indices { served += serveUpcalls(of: index, limit: limit) }
     if served > 0 { settle() }
     return served
+  }
+
+  private func serveUpcalls(of index: Int, limit: Int) -> Int {
+    let worker = workers[index]
+    var left = limit
+    while left > 0, let upcall = worker.upcalls.peek() {
+      serve(upcall, worker: index)
+      worker.upcalls.consume()
+      left -= 1
+      if left % Self.answersPerWake == 0 { worker.wake() }
+    }
+    if left < limit { worker.wake() }
+    return limit - left
   }
 
   private func serve(_ upcall: UnsafePointer<Upcall>, worker index: Int) {

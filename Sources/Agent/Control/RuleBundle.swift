@@ -70,9 +70,7 @@ struct StoredBundle: Sendable {
       switch request {
       case .add(let rule): pending.put(rule, text: text)
       case .modify(let rule, let isStrict, let cookieMask):
-        let filter = RuleFilter(
-          table: rule.table, match: rule.match, isStrict: isStrict, priority: rule.priority, cookie: rule.cookie,
-          cookieMask: cookieMask)
+        let filter = RuleFilter(modifying: rule, isStrict: isStrict, cookieMask: cookieMask)
         for (key, victim) in pending.selected(by: filter) {
           var changed = victim
           changed.instructions = rule.instructions

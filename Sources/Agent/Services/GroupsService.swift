@@ -25,21 +25,15 @@ struct GroupsService: Sluice_V1_Groups.SimpleServiceProtocol {
       var reader = RuleReader(.groups(isChange: isModification), ports: await context.control.portNumbers())
       for line in request.lines { reader.read(line) }
       try reader.check()
-      let bundle = reader.bundle
-      // What is there exactly so is left alone, so that a client may ask twice.
-      let isSame = try await context.plane.perform { core in
-        bundle.requests.map { request in
-          switch request {
-          case .addGroup(let group), .modifyGroup(let group): core.groups[group.id]?.group == group
-          default: false
-          }
+      let (changed, unchanged) = try await context.applyDifferences(reader) { request, core in
+        switch request {
+        case .addGroup(let group), .modifyGroup(let group): core.groups[group.id]?.group == group
+        default: false
         }
       }
-      reader.keepRequests { !isSame[$0] }
-      _ = try await context.apply(reader)
       var reply = Sluice_V1_ChangeGroupsReply()
-      reply.changed = UInt64(reader.bundle.requests.count)
-      reply.unchanged = UInt64(bundle.requests.count) - reply.changed
+      reply.changed = changed
+      reply.unchanged = unchanged
       return reply
     }
   }
@@ -48,23 +42,14 @@ struct GroupsService: Sluice_V1_Groups.SimpleServiceProtocol {
   {
     try await context.answer {
       let known = try await context.plane.perform { core in Set(core.groups.all.map(\.group.id)) }
-      if let unknown = request.ids.first(where: { !known.contains($0) }) {
-        throw RPCError(code: .notFound, message: "there is no group \(unknown); nothing was deleted")
-      }
-      guard request.all || !request.ids.isEmpty else {
-        throw RPCError(code: .invalidArgument, message: "no group is named; expected ids, or all")
-      }
+      try context.checkDeletion(of: request.ids, all: request.all, known: known, what: "group")
       var reply = Sluice_V1_DeleteGroupsReply()
       guard !known.isEmpty else { return reply }
       let requests: [RuleChangeRequest] = request.all ? [.deleteGroup(nil)] : request.ids.map { .deleteGroup($0) }
-      do {
-        let change = try await context.control.apply(RuleBundle(requests))
-        reply.deleted = UInt64(change.removedGroups)
-        reply.deletedRules = UInt64(change.removed)
-        return reply
-      } catch let refused as RefusedChange {
-        throw RPCError(code: .failedPrecondition, message: "\(refused.reason)")
-      }
+      let change = try await context.control.apply(RuleBundle(requests))
+      reply.deleted = UInt64(change.removedGroups)
+      reply.deletedRules = UInt64(change.removed)
+      return reply
     }
   }
 

@@ -25,21 +25,15 @@ struct MetersService: Sluice_V1_Meters.SimpleServiceProtocol {
       var reader = RuleReader(.meters(isChange: isModification), ports: [:])
       for line in request.lines { reader.read(line) }
       try reader.check()
-      let bundle = reader.bundle
-      // What is there exactly so is left alone, so that a client may ask twice.
-      let isSame = try await context.plane.perform { core in
-        bundle.requests.map { request in
-          switch request {
-          case .addMeter(let meter), .modifyMeter(let meter): core.meters.entry(meter.id)?.spec == meter
-          default: false
-          }
+      let (changed, unchanged) = try await context.applyDifferences(reader) { request, core in
+        switch request {
+        case .addMeter(let meter), .modifyMeter(let meter): core.meters.entry(meter.id)?.spec == meter
+        default: false
         }
       }
-      reader.keepRequests { !isSame[$0] }
-      _ = try await context.apply(reader)
       var reply = Sluice_V1_ChangeMetersReply()
-      reply.changed = UInt64(reader.bundle.requests.count)
-      reply.unchanged = UInt64(bundle.requests.count) - reply.changed
+      reply.changed = changed
+      reply.unchanged = unchanged
       return reply
     }
   }
@@ -48,12 +42,7 @@ struct MetersService: Sluice_V1_Meters.SimpleServiceProtocol {
   {
     try await context.answer {
       let known = try await context.plane.perform { core in Set(core.meters.all.map(\.spec.id)) }
-      if let unknown = request.ids.first(where: { !known.contains($0) }) {
-        throw RPCError(code: .notFound, message: "there is no meter \(unknown); nothing was deleted")
-      }
-      guard request.all || !request.ids.isEmpty else {
-        throw RPCError(code: .invalidArgument, message: "no meter is named; expected ids, or all")
-      }
+      try context.checkDeletion(of: request.ids, all: request.all, known: known, what: "meter")
       var reply = Sluice_V1_DeleteMetersReply()
       guard !known.isEmpty else { return reply }
       let requests: [RuleChangeRequest] = request.all ? [.deleteMeter(nil)] : request.ids.map { .deleteMeter($0) }

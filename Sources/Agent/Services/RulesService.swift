@@ -123,6 +123,29 @@ extension AgentServiceContext {
       throw reader.refusal(refused)
     }
   }
+
+  /// Carries out what a call has read, but for what is there exactly so: a client may ask twice.
+  func applyDifferences(
+    _ reader: RuleReader, isThere: @escaping @Sendable (RuleChangeRequest, SwitchCore) -> Bool
+  ) async throws -> (changed: UInt64, unchanged: UInt64) {
+    let requests = reader.bundle.requests
+    let isSame = try await plane.perform { core in requests.map { isThere($0, core) } }
+    var reader = reader
+    reader.keepRequests { !isSame[$0] }
+    _ = try await apply(reader)
+    let changed = reader.bundle.requests.count
+    return (UInt64(changed), UInt64(requests.count - changed))
+  }
+
+  /// Refuses a deletion of groups or meters that names none, or one that is not there.
+  func checkDeletion(of ids: [UInt32], all: Bool, known: Set<UInt32>, what: String) throws(RPCError) {
+    if let unknown = ids.first(where: { !known.contains($0) }) {
+      throw RPCError(code: .notFound, message: "there is no \(what) \(unknown); nothing was deleted")
+    }
+    guard all || !ids.isEmpty else {
+      throw RPCError(code: .invalidArgument, message: "no \(what) is named; expected ids, or all")
+    }
+  }
 }
 
 extension Sluice_V1_ApplyReply {
