@@ -91,9 +91,200 @@ struct sluice_host_v6 {
 	__u8 address[16];
 };
 
+/*
+ * The flow table.
+ *
+ * A flow is a masked key of one or two lines (FlowKey.swift has the layout, which is also the programs': `struct sluice_line` is a
+ * line of it), the number of its mask, and its answer. The agent is the only writer of slots, masks, programs and buckets, through
+ * mappings of the arrays, without a system call per flow; programs write only a slot's `state` and `last_up`, and the counters.
+ *
+ * Order of writing: a slot is complete before its bucket entry names it; a bucket entry is cleared before its slot or program is
+ * used again, with a grace period of RCU in between (KernelTier's `fence`). So a program never sees half a flow.
+ */
+
+/* Changes whenever anything that is pinned changes its meaning: an agent adopts only what bears its own number. */
+#define SLUICE_ABI 1
+
+#define SLUICE_PORTS 1024		/* as many as a switch has (WorkerCounters.portCapacity) */
+#define SLUICE_WORKERS 256
+#define SLUICE_FLOWS 131072		/* slots, the unused slot 0 included; the agent may make the array smaller or larger, a power of two */
+#define SLUICE_BUCKET_ENTRIES 8		/* a bucket is one cache line; there is half a bucket per slot */
+#define SLUICE_MASKS 256		/* the unused mask 0 included */
+#define SLUICE_PORT_MASKS 16		/* masks that one port's packets are looked up with, the busiest first */
+#define SLUICE_ACTION_PROGRAMS 4096	/* the unused program 0 included */
+#define SLUICE_PROGRAM_OPS 16
+
+struct sluice_line {
+	__u64 words[8];
+};
+
+struct sluice_mask {
+	struct sluice_line line0;
+	struct sluice_line line1;	/* zero for a mask of one line */
+};
+
+enum sluice_answer {
+	SLUICE_ANSWER_NONE = 0,
+	SLUICE_ANSWER_DROP = 1,
+	SLUICE_ANSWER_OUTPUT = 2,	/* unchanged, to one port */
+	SLUICE_ANSWER_PROGRAM = 3,
+};
+
+enum sluice_flow_state {
+	/* Its packets still go up, until the worker has sent those that went up before; so their order is kept. */
+	SLUICE_FLOW_WAITING = 0,
+	SLUICE_FLOW_ACTIVE = 1,
+};
+
+/* Two cache lines. The second key line of an IPv6 flow is in an array of its own, under the same index. */
+struct sluice_flow {
+	struct sluice_line key;	/* line 0, masked */
+	__u32 tag;		/* as in the bucket entry */
+	__u16 mask;		/* 0: matches nothing */
+	__u8 answer;		/* enum sluice_answer */
+	__u8 lines;		/* 1 or 3 */
+	__u16 port;		/* ANSWER_OUTPUT: the port's index */
+	__u16 in_port;		/* index of the ingress port */
+	__u32 program;		/* ANSWER_PROGRAM */
+	__u32 state;		/* enum sluice_flow_state */
+	__u32 worker;		/* who handles its packets above */
+	__u64 last_up;		/* ktime of the last packet that went up; the agent writes the time of placing */
+	__u64 forced_at;	/* ktime from which it is active whether or not the worker was ever seen idle */
+	__u64 id;		/* the agent's number of the flow, for people */
+	__u64 reserved;
+};
+
+/* An entry of a bucket; 0 is empty. */
+struct sluice_bucket_entry {
+	__u32 tag;	/* never 0 in a used entry */
+	__u32 slot;
+};
+
+struct sluice_bucket {
+	struct sluice_bucket_entry entries[SLUICE_BUCKET_ENTRIES];
+};
+
+/* One shard of a flow's counters: index slot * shards + CPU % shards. With fewer shards than CPUs they are added to atomically. */
+struct sluice_flow_count {
+	__u64 packets;	/* as on the wire: the segments of an unsegmented packet */
+	__u64 bytes;
+	__u64 used;	/* bpf_ktime_get_coarse_ns of the last packet */
+	__u64 reserved;
+};
+
+enum sluice_op_code {
+	SLUICE_OP_END = 0,
+	SLUICE_OP_OUTPUT = 1,		/* port */
+	SLUICE_OP_ETH_DST = 2,		/* value, mask: 6 bytes */
+	SLUICE_OP_ETH_SRC = 3,
+	SLUICE_OP_VLAN_TCI = 4,		/* 2 bytes, of the outermost tag, in network order; bit 12 is no part of it */
+	SLUICE_OP_IPV4_SRC = 5,		/* 4 bytes; checksums follow */
+	SLUICE_OP_IPV4_DST = 6,
+	SLUICE_OP_IPV6_SRC = 7,		/* 16 bytes; checksums follow */
+	SLUICE_OP_IPV6_DST = 8,
+	SLUICE_OP_IP_TOS = 9,		/* 1 byte: DSCP and ECN of IPv4 or IPv6 */
+	SLUICE_OP_IP_TTL = 10,		/* 1 byte */
+	SLUICE_OP_DEC_TTL = 11,
+	SLUICE_OP_TP_SRC = 12,		/* 2 bytes: port of TCP, UDP; checksums follow */
+	SLUICE_OP_TP_DST = 13,
+	SLUICE_OP_PUSH_VLAN = 14,	/* value: 2 bytes TPID */
+	SLUICE_OP_POP_VLAN = 15,
+};
+
+/* Bits of `value` outside `mask` are zero. */
+struct sluice_op {
+	__u8 code;
+	__u8 reserved;
+	__u16 port;
+	__u32 reserved2;
+	__u8 value[16];
+	__u8 mask[16];
+};
+
+/* What a list of actions was compiled to. It does not change while a flow names it. */
+struct sluice_program {
+	__u32 count;
+	__u32 flags;	/* enum sluice_program_flag */
+	struct sluice_op ops[SLUICE_PROGRAM_OPS];
+};
+
+enum sluice_program_flag {
+	/* XDP leaves packets of such a flow to tc: more than one output, say. */
+	SLUICE_PROGRAM_TC_ONLY = 1,
+};
+
+enum sluice_port_hook {
+	SLUICE_HOOK_XDP = 1,	/* it has our XDP program, and XDP may redirect to it (it is in the device map) */
+	SLUICE_HOOK_TC = 2,	/* it has our tc program */
+	SLUICE_HOOK_PEER = 4,	/* a container's veth: tc may redirect to its peer */
+};
+
+/* A port, by its index. Written by the agent; an index that is not used is all zero. */
+struct sluice_port {
+	__u32 ifindex;
+	__u32 number;		/* the OpenFlow number */
+	__u32 hooks;		/* enum sluice_port_hook, a set */
+	__u32 max_frame;	/* longest frame that may leave, in bytes without FCS */
+	__u32 worker;		/* who handles its packets above */
+	__u8 peer_mac[6];	/* of the container's end, with HOOK_PEER */
+	__u8 mask_count;
+	__u8 is_up;
+	__u8 masks[SLUICE_PORT_MASKS];	/* of flows that come in here */
+};
+
+/* What a worker tells the programs: it had found its queues empty when it began to look at this ktime. */
+struct sluice_worker {
+	__u64 drained;
+};
+
+/* A flow becomes active when its worker has found its queues empty so long after the last packet that went up: the way from the hook to the queue. */
+#define SLUICE_UP_NANOSECONDS 200000
+
+/*
+ * In front of a frame that tc sends up through the upcall pair. A frame of its own to the kernel: the first twelve bytes are where
+ * addresses are.
+ */
+struct sluice_up_header {
+	__u8 mark[6];		/* SLUICE_UP_MARK */
+	__u16 port;		/* index of the ingress port, native order */
+	__be16 tpid;		/* the outermost VLAN tag, which the kernel keeps beside the packet; 0: none */
+	__be16 tci;
+	__be16 type;		/* SLUICE_UP_ETHERTYPE */
+	__u16 reserved;
+};
+
+#define SLUICE_UP_MARK { 0x02, 'S', 'L', 'U', 'P', SLUICE_ABI }
+#define SLUICE_UP_ETHERTYPE 0x88b5	/* IEEE 802 local experimental */
+
+/* What identifies a pinned table: in a map of one element. */
+struct sluice_table_info {
+	__u32 abi;		/* SLUICE_ABI */
+	__u32 flows;		/* slots */
+	__u32 buckets;
+	__u32 shards;		/* of counters */
+	__u64 secret[2];	/* of the hash */
+};
+
+/* What a decision in a dry run was: outputs are written to a ring buffer instead of being sent. */
+struct sluice_dry_output {
+	__u32 port;
+	__u32 length;		/* of the frame; up to SLUICE_DRY_BYTES of it follow */
+	__u8 bytes[];
+};
+
+#define SLUICE_DRY_BYTES 2048
+
 _Static_assert(sizeof(struct sluice_port_config) == 8, "ABI");
 _Static_assert(sizeof(struct sluice_counter) == 16, "ABI");
 _Static_assert(sizeof(struct sluice_deny_v4_key) == 12, "ABI");
 _Static_assert(sizeof(struct sluice_deny_v6_key) == 20, "ABI");
 _Static_assert(sizeof(struct sluice_deny_entry) == 24, "ABI");
 _Static_assert(sizeof(struct sluice_host_mac) == 8, "ABI");
+_Static_assert(sizeof(struct sluice_flow) == 128, "ABI");
+_Static_assert(sizeof(struct sluice_bucket) == 64, "ABI");
+_Static_assert(sizeof(struct sluice_flow_count) == 32, "ABI");
+_Static_assert(sizeof(struct sluice_op) == 40, "ABI");
+_Static_assert(sizeof(struct sluice_program) == 648, "ABI");
+_Static_assert(sizeof(struct sluice_port) == 44, "ABI");
+_Static_assert(sizeof(struct sluice_up_header) == 16, "ABI");
+_Static_assert(sizeof(struct sluice_table_info) == 32, "ABI");
