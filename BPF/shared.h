@@ -151,7 +151,7 @@ struct sluice_flow {
 	__u64 last_up;		/* ktime of the last packet that went up; the agent writes the time of placing */
 	__u64 forced_at;	/* ktime from which it is active whether or not the worker was ever seen idle */
 	__u64 id;		/* the agent's number of the flow, for people */
-	__u64 reserved;
+	__u64 reserved[2];
 };
 
 /* An entry of a bucket; 0 is empty. */
