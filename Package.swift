@@ -46,7 +46,7 @@ var targets: [Target] = [
   .target(name: "Pipeline", dependencies: ["Dataplane"], exclude: ["README.md"], swiftSettings: hot),
   .plugin(name: "EmbedBPF", capability: .buildTool()),
   .target(
-    name: "KernelTier", dependencies: ["CSluice", "CLibbpf"], exclude: ["README.md"], swiftSettings: plain,
+    name: "KernelTier", dependencies: ["CSluice", "CLibbpf", "Dataplane"], exclude: ["README.md"], swiftSettings: plain,
     plugins: ["EmbedBPF"]),
   .target(name: "Netlink", dependencies: ["CSluice", "CLibmnl"], exclude: ["README.md"], swiftSettings: plain),
   .executableTarget(name: "sluice-bench", dependencies: ["CSluice", "Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
@@ -60,7 +60,7 @@ var targets: [Target] = [
     name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
   .testTarget(
     name: "PipelineTests", dependencies: ["Pipeline", "Dataplane", "CSluice", "TestSupport", "ProofModel"], swiftSettings: plain),
-  .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "CSluice", "CLibbpf"], swiftSettings: plain),
+  .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "Dataplane", "CSluice", "CLibbpf"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),
 ]
 

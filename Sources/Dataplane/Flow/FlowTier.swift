@@ -68,6 +68,33 @@ public struct TierCounts: Hashable, Sendable {
   }
 }
 
+/// A flow that a tier held before this process began: what an agent left behind that crashed or was replaced.
+public struct AdoptedFlow: Sendable {
+  public var handle: TierHandle
+  /// The masked key, lines 0 and 1.
+  public var key: FlowKey
+  public var mask: FlowMask
+  /// The index of the ingress port.
+  public var port: PortIndex
+  /// The flow's number in that process.
+  public var id: UInt64
+  /// What the tier does, in words of the flow engine; perhaps not the very words that it was given.
+  public var actions: [FlowAction]
+  public var counts: TierCounts
+
+  public init(
+    handle: TierHandle, key: FlowKey, mask: FlowMask, port: PortIndex, id: UInt64, actions: [FlowAction], counts: TierCounts
+  ) {
+    self.handle = handle
+    self.key = key
+    self.mask = mask
+    self.port = port
+    self.id = id
+    self.actions = actions
+    self.counts = counts
+  }
+}
+
 /// A tier in front of the workers.
 public protocol FlowTier: AnyObject {
   /// Its name in commands and events: "kernel".
@@ -78,6 +105,11 @@ public protocol FlowTier: AnyObject {
 
   /// Takes a flow. Packets reach it from now on; those before them keep their place.
   func offer(_ flow: TierFlow) throws(TierRefusal) -> TierHandle
+
+  /// Takes over a flow that the tier held before this process began, if it is exactly this one: the same key, mask and port, and an answer
+  /// that means the same. It keeps its counts, and has the worker and the number of `flow` from then on.
+  /// - Returns: false when it is another; nothing has changed then, and the caller withdraws it.
+  func adopt(_ handle: TierHandle, as flow: TierFlow) -> Bool
 
   /// Stops executing a flow: packets that arrive from now on go up.
   func withdraw(_ handle: TierHandle)
