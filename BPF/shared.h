@@ -11,8 +11,12 @@
 
 #include <linux/types.h>
 
-/* The program's name: how a leftover of a crashed agent is recognised. The kernel keeps 15 characters. */
+#include "hash.h"
+
+/* The programs' names: how a leftover of a crashed agent is recognised. The kernel keeps 15 characters. */
 #define SLUICE_XDP_PROGRAM "sluice_xdp"
+#define SLUICE_TC_PROGRAM "sluice_tc"
+#define SLUICE_UP_PROGRAM "sluice_up"
 
 /* Capacity of the deny list, per address family. Entries are allocated as they are added. */
 #define SLUICE_DENY_CAPACITY 131072
@@ -20,12 +24,29 @@
 /* Addresses of the host that a shared port knows, per family. */
 #define SLUICE_HOST_ADDRESSES 1024
 
-/* What the program is specialised to before it is loaded. It is constant then, and the verifier removes what it rules out. */
+/* What a program is specialised to before it is loaded. It is constant then, and the verifier removes what it rules out. */
 struct sluice_port_config {
 	/* 1: the host keeps what belongs to it (shared port); 0: the switch gets every frame (dedicated port). */
 	__u32 shared;
 	/* 1: sources that the deny list names are dropped; 0: there is no list. */
 	__u32 deny;
+	/* 1: packets are looked up in the flow table; 0: there is none, and what follows means nothing. */
+	__u32 flows;
+	/* Index of the port that the program is on. */
+	__u32 port;
+	/* 1: XDP and tc are both on this port; XDP marks what it leaves to tc, and tc touches nothing else. */
+	__u32 uplink;
+	/* 1: nothing is sent; outputs go to the ring buffer and the return value is an enum sluice_dry_verdict. */
+	__u32 dry;
+	/* tc: the interface that leads to the worker; 0: none, and what would go there is dropped. */
+	__u32 up_ifindex;
+	/* Shards of flow counters, a power of two. */
+	__u32 shards;
+	/* 1: there are more CPUs than shards, so flow counters are added to atomically. */
+	__u32 atomic;
+	/* Number of buckets - 1. */
+	__u32 bucket_mask;
+	struct sluice_hash_keys hash;
 };
 
 /*
@@ -39,7 +60,8 @@ enum sluice_count {
 	SLUICE_COUNT_DENIED_V6 = 3,	/* dropped: IPv6 source on the deny list */
 	SLUICE_COUNT_NO_SOCKET = 4,	/* no socket on its queue: to the host on a shared port, dropped on a dedicated one */
 	SLUICE_COUNT_MALFORMED = 5,	/* a header that the program reads does not fit or contradicts itself */
-	SLUICE_COUNTS = 6,
+	SLUICE_COUNT_TO_TC = 6,		/* left to the tc program of the port; frames that XDP itself answers are in sluice_port_counts */
+	SLUICE_COUNTS = 7,
 };
 
 /* One counter on one CPU. */
@@ -114,13 +136,12 @@ struct sluice_host_v6 {
 #define SLUICE_ACTION_PROGRAMS 4096	/* the unused program 0 included */
 #define SLUICE_PROGRAM_OPS 16
 
-struct sluice_line {
-	__u64 words[8];
-};
-
 struct sluice_mask {
 	struct sluice_line line0;
 	struct sluice_line line1;	/* zero for a mask of one line */
+	__u32 lines;			/* 1, or 3 when line 1 is in use; 0: no such mask */
+	__u32 reserved;
+	__u64 reserved2[15];
 };
 
 enum sluice_answer {
@@ -204,7 +225,9 @@ struct sluice_op {
 /* What a list of actions was compiled to. It does not change while a flow names it. */
 struct sluice_program {
 	__u32 count;
-	__u32 flags;	/* enum sluice_program_flag */
+	__u16 flags;	/* enum sluice_program_flag */
+	__u8 ttl;	/* the least TTL that its packets need: one more than it has OP_DEC_TTL; 0 without any. Others go up. */
+	__u8 reserved;
 	struct sluice_op ops[SLUICE_PROGRAM_OPS];
 };
 
@@ -217,6 +240,7 @@ enum sluice_port_hook {
 	SLUICE_HOOK_XDP = 1,	/* it has our XDP program, and XDP may redirect to it (it is in the device map) */
 	SLUICE_HOOK_TC = 2,	/* it has our tc program */
 	SLUICE_HOOK_PEER = 4,	/* a container's veth: tc may redirect to its peer */
+	SLUICE_HOOK_CLSACT = 8,	/* we made the qdisc that the tc program is on; for the agent, programs do not look at it */
 };
 
 /* A port, by its index. Written by the agent; an index that is not used is all zero. */
@@ -230,6 +254,19 @@ struct sluice_port {
 	__u8 mask_count;
 	__u8 is_up;
 	__u8 masks[SLUICE_PORT_MASKS];	/* of flows that come in here */
+	__u8 reserved[20];
+};
+
+/* A port's counters on one CPU. What goes up by XDP is in sluice_counters. */
+struct sluice_port_count {
+	__u64 in_packets;	/* that came in here and were answered by a flow */
+	__u64 in_bytes;
+	__u64 out_packets;	/* that a flow sent out here */
+	__u64 out_bytes;
+	__u64 drop_packets;	/* of those that came in: dropped because the flow says so */
+	__u64 drop_bytes;
+	__u64 lost_packets;	/* dropped although no flow says so: no way up, or the kernel did not let a packet be changed */
+	__u64 up_packets;	/* sent up by tc */
 };
 
 /* What a worker tells the programs: it had found its queues empty when it began to look at this ktime. */
@@ -242,15 +279,14 @@ struct sluice_worker {
 
 /*
  * In front of a frame that tc sends up through the upcall pair. A frame of its own to the kernel: the first twelve bytes are where
- * addresses are.
+ * addresses are. Behind it is the frame as it was on the wire: a VLAN tag that the kernel kept beside the packet is in it again.
  */
 struct sluice_up_header {
 	__u8 mark[6];		/* SLUICE_UP_MARK */
 	__u16 port;		/* index of the ingress port, native order */
-	__be16 tpid;		/* the outermost VLAN tag, which the kernel keeps beside the packet; 0: none */
-	__be16 tci;
+	__u32 reserved;
 	__be16 type;		/* SLUICE_UP_ETHERTYPE */
-	__u16 reserved;
+	__u16 reserved2;
 };
 
 #define SLUICE_UP_MARK { 0x02, 'S', 'L', 'U', 'P', SLUICE_ABI }
@@ -265,6 +301,16 @@ struct sluice_table_info {
 	__u64 secret[2];	/* of the hash */
 };
 
+/* What XDP writes in front of a frame that it leaves to the tc program of the same port (the four bytes of metadata). */
+#define SLUICE_TO_TC 0x534c5443
+
+/* What a program returns in a dry run. Other values are those of its hook: what is decided before flows are looked up. */
+enum sluice_dry_verdict {
+	SLUICE_DRY_UP = 64,	/* to the worker */
+	SLUICE_DRY_PASS = 65,	/* XDP leaves it to tc; tc leaves it to the host */
+	SLUICE_DRY_DONE = 66,	/* a flow's answer; outputs, if any, are in the ring */
+};
+
 /* What a decision in a dry run was: outputs are written to a ring buffer instead of being sent. */
 struct sluice_dry_output {
 	__u32 port;
@@ -273,8 +319,9 @@ struct sluice_dry_output {
 };
 
 #define SLUICE_DRY_BYTES 2048
+#define SLUICE_DRY_RING 1048576	/* bytes of the ring buffer */
 
-_Static_assert(sizeof(struct sluice_port_config) == 8, "ABI");
+_Static_assert(sizeof(struct sluice_port_config) == 128, "ABI");
 _Static_assert(sizeof(struct sluice_counter) == 16, "ABI");
 _Static_assert(sizeof(struct sluice_deny_v4_key) == 12, "ABI");
 _Static_assert(sizeof(struct sluice_deny_v6_key) == 20, "ABI");
@@ -283,8 +330,10 @@ _Static_assert(sizeof(struct sluice_host_mac) == 8, "ABI");
 _Static_assert(sizeof(struct sluice_flow) == 128, "ABI");
 _Static_assert(sizeof(struct sluice_bucket) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_flow_count) == 32, "ABI");
+_Static_assert(sizeof(struct sluice_mask) == 256, "ABI");
+_Static_assert(sizeof(struct sluice_port_count) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_op) == 40, "ABI");
 _Static_assert(sizeof(struct sluice_program) == 648, "ABI");
-_Static_assert(sizeof(struct sluice_port) == 44, "ABI");
+_Static_assert(sizeof(struct sluice_port) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_up_header) == 16, "ABI");
 _Static_assert(sizeof(struct sluice_table_info) == 32, "ABI");

@@ -16,10 +16,15 @@
 #include <stdbool.h>
 
 #include "frame.h"
-#include "shared.h"
+#include "maps.h"
 
-/* A section of its own, so that nothing else shares the map that user space writes before loading. */
-const volatile struct sluice_port_config sluice_config SEC(".rodata.config") = {};
+/* Where flows may be sent out: an interface for each port index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, SLUICE_PORTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} sluice_devmap SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);

@@ -8,6 +8,10 @@
 enum EmbeddedBPF {
   /// The object file of the XDP program.
   static let uplinkObject: [UInt8] = bytes(of: uplink)
+  /// Of the tc program.
+  static let containerObject: [UInt8] = bytes(of: container)
+  /// Of the program at the far end of the upcall pair.
+  static let upObject: [UInt8] = bytes(of: up)
 
   private static func bytes(of text: StaticString) -> [UInt8] {
     text.withUTF8Buffer { digits in

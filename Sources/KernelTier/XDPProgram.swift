@@ -28,6 +28,12 @@ public struct XDPTestRun: Sendable, Hashable {
   public var nanoseconds: UInt32
 }
 
+/// The maps of the flow table, which programs that look flows up share.
+let flowTableMaps = [
+  "sluice_flows", "sluice_line1", "sluice_buckets", "sluice_masks", "sluice_programs", "sluice_flow_counts", "sluice_ports", "sluice_workers",
+  "sluice_port_counts", "sluice_dry",
+]
+
 /// A loaded instance of the XDP program.
 public final class XDPProgram: Sendable {
   public let spec: XDPProgramSpec
@@ -61,9 +67,11 @@ public final class XDPProgram: Sendable {
       throw .invalid(what: "a number of queues of", value: "\(queues)", expected: "1 to 65536")
     }
     let object = try BPFObject(bytes: EmbeddedBPF.uplinkObject, name: SLUICE_XDP_PROGRAM)
-    try object.setConstants(
-      section: ".rodata.config",
-      to: sluice_port_config(shared: mode == .shared ? 1 : 0, deny: denyList == nil ? 0 : 1))
+    var configuration = sluice_port_config()
+    configuration.shared = mode == .shared ? 1 : 0
+    configuration.deny = denyList == nil ? 0 : 1
+    try object.setConstants(section: ".rodata.config", to: configuration)
+    for map in flowTableMaps + ["sluice_devmap"] { try object.omit(map) }
     try object.setEntries(of: "sluice_xsks", to: queues)
     if let denyList {
       try object.reuse(denyList.v4.descriptor, as: "sluice_deny_v4")

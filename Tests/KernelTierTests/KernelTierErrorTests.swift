@@ -30,7 +30,9 @@ import Testing
   @Test(.enabled(if: BPFSupport.isThere, BPFSupport.comment))
   func theVerifiersLogIsKept() throws {
     let object = try BPFObject(bytes: EmbeddedBPF.uplinkObject, name: "sluice_xdp")
-    try object.setConstants(section: ".rodata.config", to: sluice_port_config(shared: 0, deny: 1))
+    var configuration = sluice_port_config()
+    configuration.deny = 1
+    try object.setConstants(section: ".rodata.config", to: configuration)
     try object.omit("sluice_deny_v4")
     #expect {
       try object.load()
