@@ -90,13 +90,23 @@ extension SwitchCore {
   /// Carries out changes in their order, all of them or, when one cannot be made, none.
   @discardableResult
   public func apply(_ requests: [RuleChangeRequest]) throws(RuleChangeError) -> RuleChange {
+    try apply(batches: [requests])
+  }
+
+  /// Carries out the changes of all batches as one; a place among the requests is counted over all of them.
+  @discardableResult
+  public func apply(batches: [[RuleChangeRequest]]) throws(RuleChangeError) -> RuleChange {
     var transaction = transaction()
-    for (index, request) in requests.enumerated() {
-      do throws(RuleChangeError.Reason) {
-        try transaction.carryOut(request)
-      } catch {
-        transaction.undo()
-        throw RuleChangeError(requestIndex: index, reason: error)
+    var index = 0
+    for batch in batches {
+      for request in batch {
+        do throws(RuleChangeError.Reason) {
+          try transaction.carryOut(request)
+        } catch {
+          transaction.undo()
+          throw RuleChangeError(requestIndex: index, reason: error)
+        }
+        index += 1
       }
     }
     complete(&transaction)

@@ -14,7 +14,11 @@ extension Rule {
   ///
   /// - Parameter names: knows the names of ports.
   public init(text: String, names: PortNames = .none) throws(SyntaxError) {
-    let line = TextPiece(text)
+    try self.init(text: TextPiece(text), names: names)
+  }
+
+  /// Reads a rule that is a part of a longer text; the places of errors are counted from the start of the whole.
+  public init(text line: TextPiece, names: PortNames = .none) throws(SyntaxError) {
     var items = TextItems(line)
     var builder = MatchBuilder(names: names)
     var actionText: TextPiece?

@@ -33,10 +33,10 @@ struct RuleRows {
   ///
   /// - Returns: what it replaced.
   func add(_ rule: StoredRule) throws -> RuleRow? {
-    try run(insert) { bind(rule, to: $0) }
+    try write(rule, by: insert)
     guard sqlite3_changes(database.sqliteConnection) == 0 else { return nil }
     let old = try row(of: find, key: rule.key)
-    try run(replace) { bind(rule, to: $0) }
+    try write(rule, by: replace)
     return old
   }
 
@@ -47,33 +47,26 @@ struct RuleRows {
 
   /// Puts a row back where it was.
   func restore(_ row: RuleRow) throws {
-    try run(put) { statement in
-      bind(row.rule, to: statement)
-      sqlite3_bind_int64(statement, 4, row.id)
-    }
+    sqlite3_bind_int64(put.sqliteStatement, 4, row.id)
+    try write(row.rule, by: put)
   }
 
-  private func bind(_ rule: StoredRule, to statement: OpaquePointer) {
-    bind(rule.key, to: statement)
-    var text = rule.text
-    // SQLITE_TRANSIENT: SQLite copies the text, which lives no longer than this call.
-    text.withUTF8 { bytes in
-      bytes.withMemoryRebound(to: CChar.self) { characters in
-        _ = sqlite3_bind_text(statement, 2, characters.baseAddress, Int32(characters.count), Self.transient)
-      }
-    }
+  private func write(_ rule: StoredRule, by prepared: Statement) throws {
+    let statement = prepared.sqliteStatement
     if let end = rule.endUnixSeconds { sqlite3_bind_int64(statement, 3, end) } else { sqlite3_bind_null(statement, 3) }
-  }
-
-  private func bind(_ key: RuleKey, to statement: OpaquePointer) {
-    withUnsafeBytes(of: (key.high.bigEndian, key.low.bigEndian)) { bytes in
-      _ = sqlite3_bind_blob(statement, 1, bytes.baseAddress, Int32(bytes.count), Self.transient)
+    var text = rule.text
+    try text.withUTF8 { bytes in
+      try bytes.withMemoryRebound(to: CChar.self) { characters in
+        // Without a destructor (SQLITE_STATIC): SQLite need not copy the text, which lives until the statement has run.
+        sqlite3_bind_text(statement, 2, characters.baseAddress, Int32(characters.count), nil)
+        try run(prepared, key: rule.key)
+      }
     }
   }
 
   private func row(of prepared: Statement, key: RuleKey) throws -> RuleRow? {
     var found: RuleRow?
-    try run(prepared, bind: { bind(key, to: $0) }) { statement in
+    try run(prepared, key: key) { statement in
       found = RuleRow(
         id: sqlite3_column_int64(statement, 0),
         rule: StoredRule(
@@ -83,15 +76,17 @@ struct RuleRows {
     return found
   }
 
-  private func run(
-    _ prepared: Statement, bind: (OpaquePointer) -> Void, row: (OpaquePointer) -> Void = { _ in }
-  ) throws {
+  /// Runs a statement whose first argument is a key.
+  private func run(_ prepared: Statement, key: RuleKey, row: (OpaquePointer) -> Void = { _ in }) throws {
     let statement = prepared.sqliteStatement
-    bind(statement)
-    var code = sqlite3_step(statement)
-    while code == SQLITE_ROW {
-      row(statement)
-      code = sqlite3_step(statement)
+    let code = withUnsafeBytes(of: (key.high.bigEndian, key.low.bigEndian)) { bytes in
+      sqlite3_bind_blob(statement, 1, bytes.baseAddress, Int32(bytes.count), nil)
+      var code = sqlite3_step(statement)
+      while code == SQLITE_ROW {
+        row(statement)
+        code = sqlite3_step(statement)
+      }
+      return code
     }
     sqlite3_reset(statement)
     guard code == SQLITE_DONE else {
@@ -99,8 +94,6 @@ struct RuleRows {
         resultCode: ResultCode(rawValue: code), message: sqlite3_errmsg(database.sqliteConnection).map { String(cString: $0) })
     }
   }
-
-  private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 }
 
 extension RuleKey {

@@ -57,6 +57,9 @@ public final class StateStore: Sendable {
     try? queue.close()
   }
 
+  /// Gives back the memory that a large change has left in SQLite's page cache.
+  public func releaseMemory() { queue.releaseMemory() }
+
   private static var configuration: Configuration {
     var configuration = Configuration()
     configuration.label = "sluice.store"
@@ -80,7 +83,7 @@ public final class StateStore: Sendable {
         throw StoreError.cannotOpen(path: path, reason: "its file system does not support SQLite's write-ahead log")
       }
       try database.execute(sql: "PRAGMA synchronous = FULL")
-      // The index over a million rule keys; SQLite takes the memory as it needs it and gives it back with `releaseMemory`.
+      // The index over a million rule keys; SQLite takes the memory as it needs it, and `releaseMemory` gives it back.
       try database.execute(sql: "PRAGMA cache_size = -65536")
     }
     let migrator = StoreSchema.migrator

@@ -24,7 +24,8 @@ extension StateStore {
         guard let key = try row.withUnsafeData(atIndex: 0, { $0.flatMap { RuleKey(bytes: $0) } }) else {
           throw StoreError.badRow(path: path, table: "rule", reason: "a key is not 16 bytes")
         }
-        try body(StoredRule(key: key, text: row[1], endUnixSeconds: row[2]))
+        let text: String = row[1]
+        try body(StoredRule(key: key, text: text, endUnixSeconds: row[2]))
       }
     }
   }
@@ -50,24 +51,67 @@ extension StateStore {
   public func apply(_ change: StoredChange, alsoKeeping present: [StoredRule] = []) throws(StoreError) -> StoredUndo {
     try write(change.words) { database in
       let rows = try RuleRows(database)
-      var undo = StoredUndo(owner: try Self.meta(StoreSchema.Meta.rulesOwner, in: database))
-      undo.lastRuleRow = try Int64.fetchOne(database, sql: "SELECT max(id) FROM rule") ?? 0
-      if undo.owner != "operator" {
-        for rule in present { try rows.add(rule).map { undo.rules.append($0) } }
-      }
-      for key in change.deletedRules {
-        guard let old = try rows.delete(key), old.id <= undo.lastRuleRow else { continue }
-        undo.rules.append(old)
-      }
-      for rule in change.rules {
-        guard let old = try rows.add(rule), old.id <= undo.lastRuleRow else { continue }
-        undo.rules.append(old)
-      }
-      undo.groups = try Self.apply(change.groups, to: .group, in: database)
-      undo.meters = try Self.apply(change.meters, to: .meter, in: database)
-      try Self.setMeta(StoreSchema.Meta.rulesOwner, "operator", in: database)
+      var undo = try Self.begin(alsoKeeping: present, rows, in: database)
+      try Self.apply(change, rows, in: database, &undo)
       return undo
     }
+  }
+
+  /// Carries out a change that comes in parts, in one transaction: a part is written while the next one is still being made.
+  ///
+  /// - Parameter next: hands over a part; nil after the last one. Groups and meters are in one part at most.
+  /// - Returns: nil when no part had anything in it; the rules are whose they were then.
+  /// - Throws: what `next` throws, or `StoreError`; nothing is stored then.
+  public func apply(
+    alsoKeeping present: [StoredRule] = [], parts next: () throws -> StoredChange?
+  ) throws -> StoredUndo? {
+    var refusal: (any Error)?
+    do {
+      return try write("rules") { database in
+        let rows = try RuleRows(database)
+        var undo: StoredUndo?
+        while true {
+          let part: StoredChange?
+          do { part = try next() } catch {
+            refusal = error
+            throw error
+          }
+          guard let part else { return undo }
+          guard !part.isEmpty else { continue }
+          var soFar = try undo ?? Self.begin(alsoKeeping: present, rows, in: database)
+          undo = nil
+          try Self.apply(part, rows, in: database, &soFar)
+          undo = soFar
+        }
+      }
+    } catch {
+      throw refusal ?? error
+    }
+  }
+
+  private static func begin(
+    alsoKeeping present: [StoredRule], _ rows: RuleRows, in database: Database
+  ) throws -> StoredUndo {
+    var undo = StoredUndo(owner: try meta(StoreSchema.Meta.rulesOwner, in: database))
+    undo.lastRuleRow = try Int64.fetchOne(database, sql: "SELECT max(id) FROM rule") ?? 0
+    if undo.owner != "operator" {
+      for rule in present { try rows.add(rule).map { undo.rules.append($0) } }
+    }
+    try setMeta(StoreSchema.Meta.rulesOwner, "operator", in: database)
+    return undo
+  }
+
+  private static func apply(_ change: StoredChange, _ rows: RuleRows, in database: Database, _ undo: inout StoredUndo) throws {
+    for key in change.deletedRules {
+      guard let old = try rows.delete(key), old.id <= undo.lastRuleRow else { continue }
+      undo.rules.append(old)
+    }
+    for rule in change.rules {
+      guard let old = try rows.add(rule), old.id <= undo.lastRuleRow else { continue }
+      undo.rules.append(old)
+    }
+    if !change.groups.isEmpty { undo.groups = try apply(change.groups, to: .group, in: database) }
+    if !change.meters.isEmpty { undo.meters = try apply(change.meters, to: .meter, in: database) }
   }
 
   /// Takes a change back, for when the switch refused what the store had already written.

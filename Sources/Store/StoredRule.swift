@@ -20,13 +20,14 @@ public struct RuleKey: Sendable, Hashable {
 /// A rule on one line, as the rule parser reads it.
 public struct StoredRule: Sendable, Hashable {
   public var key: RuleKey
-  public var text: String
+  /// Perhaps a part of a longer text, which lives as long as it: a million rules come in without a copy of each.
+  public var text: Substring
   /// When its hard timeout ends it: seconds since 1970 UTC; nil for never.
   public var endUnixSeconds: Int64?
 
-  public init(key: RuleKey, text: String, endUnixSeconds: Int64? = nil) {
+  public init(key: RuleKey, text: some StringProtocol, endUnixSeconds: Int64? = nil) {
     self.key = key
-    self.text = text
+    self.text = Substring(text)
     self.endUnixSeconds = endUnixSeconds
   }
 }

@@ -79,6 +79,39 @@ import Testing
     #expect(try store.rulesAreOperators() == false)
   }
 
+  @Test func aChangeInPartsIsOneChange() throws {
+    let store = try StateStore.open(path: path)
+    defer { store.close() }
+    var parts = [StoredChange(rules: [Self.web]), StoredChange(), StoredChange(rules: [Self.normal])]
+    let undo = try #require(try store.apply(parts: { parts.isEmpty ? nil : parts.removeFirst() }))
+    #expect(try store.rules() == [Self.web, Self.normal])
+    try store.undo(undo)
+    #expect(try store.rules().isEmpty)
+    #expect(try !store.rulesAreOperators())
+  }
+
+  @Test func aPartThatIsRefusedLeavesNothing() throws {
+    struct Refused: Error {}
+    let store = try StateStore.open(path: path)
+    defer { store.close() }
+    var parts = [StoredChange(rules: [Self.web])]
+    #expect(throws: Refused.self) {
+      try store.apply(parts: {
+        guard !parts.isEmpty else { throw Refused() }
+        return parts.removeFirst()
+      })
+    }
+    #expect(try store.rules().isEmpty)
+    #expect(try !store.rulesAreOperators())
+  }
+
+  @Test func partsWithoutAnythingLeaveTheRulesWhoseTheyWere() throws {
+    let store = try StateStore.open(path: path)
+    defer { store.close() }
+    #expect(try store.apply(alsoKeeping: [Self.normal], parts: { nil }) == nil)
+    #expect(try !store.rulesAreOperators())
+  }
+
   @Test func newKeysAreGivenByPosition() throws {
     let store = try StateStore.open(path: path)
     try store.apply(StoredChange(rules: [Self.web, Self.normal]))

@@ -43,8 +43,8 @@ actor Control {
   var isDraining = false
   /// Trouble that a person has to look at, by the part of the agent that it is in.
   var troubles: [String: String] = [:]
-  /// A large change went by: what it took on its way is free by the next tick, and goes back to the kernel then.
-  var hasMemoryToGiveBack = false
+  /// A large call went by: what it took on its way is free by the second tick at the latest, and goes back to the kernel then.
+  var ticksUntilTrim = 0
   private var ticks: UInt64 = 0
 
   /// Seconds between attempts to open ports that could not be opened.
@@ -83,9 +83,12 @@ actor Control {
 
   /// Looks after queues and ports; called every second.
   func tick() {
-    if hasMemoryToGiveBack {
-      hasMemoryToGiveBack = false
-      sluice_trim_resident()
+    if ticksUntilTrim > 0 {
+      ticksUntilTrim -= 1
+      if ticksUntilTrim == 0 {
+        store.releaseMemory()
+        sluice_trim_resident()
+      }
     }
     ticks += 1
     for port in portsInOrder { restartIfStalled(port) }

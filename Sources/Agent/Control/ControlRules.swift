@@ -35,9 +35,9 @@ struct RefusedChange: Error, CustomStringConvertible {
 }
 
 extension Control {
-  /// Rules that the agent holds at most.
-  static let ruleLimit = 1_000_000
-  /// After changes of more rules than this the memory that they took on their way is given back to the kernel.
+  /// Rules that the agent holds at most: a bound on its memory, of which a rule takes some 400 bytes.
+  static let ruleLimit = 2_097_152
+  /// After calls about more rules than this the memory that they took on their way is given back to the kernel.
   private static let rulesWorthTrimming = 10_000
 
   /// How rule text names ports, those whose interface is missing included.
@@ -52,33 +52,56 @@ extension Control {
 
   /// Carries out changes, all or none; returns when no worker follows what they replaced.
   func apply(_ bundle: RuleBundle) throws -> RuleChange {
+    var waiting: RuleBundle? = bundle
+    return try apply { waiting.take() }
+  }
+
+  /// Adds rules, all or none, and stores each batch while the next one is still being read.
+  func add(_ batches: RuleBatches) throws -> RuleChange { try apply { try batches.next() } }
+
+  /// - Parameter next: hands over a bundle, nil after the last one; when there are several they hold nothing but additions.
+  private func apply(_ next: () throws -> RuleBundle?) throws -> RuleChange {
     try checkDraining()
-    let count = try onPlane { core in core.rules.count }
-    let additions = bundle.rulesToAdd()
-    if count + additions > Self.ruleLimit {
-      // Some of them may replace others, which only the switch can tell.
-      let wanted = try onPlane { core in core.rules.count + bundle.rulesToAdd { !core.rules.holds($0) } }
-      guard wanted <= Self.ruleLimit else { throw RuleFailure.tooMany(limit: Self.ruleLimit, wanted: wanted) }
+    var bundles: [RuleBundle] = []
+    defer { noteCall(rules: bundles.reduce(0) { $0 + $1.requests.count }) }
+    let undo = try store.apply(alsoKeeping: rulesToKeep()) {
+      guard let bundle = try next() else {
+        try checkRoom(for: bundles)
+        return nil
+      }
+      let stored =
+        bundle.rulesToAdd() == bundle.requests.count
+        ? StoredBundle(additions: bundle) : try onPlane { core in StoredBundle(bundle, core: core) }
+      bundles.append(bundle)
+      return stored.change
     }
-    let stored =
-      additions == bundle.requests.count
-      ? StoredBundle(additions: bundle) : try onPlane { core in StoredBundle(bundle, core: core) }
     // A deletion that selects nothing does not make the configuration's rules the operator's.
-    guard !stored.change.isEmpty else { return RuleChange() }
-    let undo = try store.apply(stored.change, alsoKeeping: rulesToKeep())
+    guard let undo else { return RuleChange() }
     do {
-      let requests = bundle.requests
-      let change = try onPlane { core in try core.apply(requests) }
+      let batches = bundles.map(\.requests)
+      let change = try onPlane { core in try core.apply(batches: batches) }
       rulesAreOperators = true
-      announce(bundle, change)
-      if bundle.requests.count > Self.rulesWorthTrimming { hasMemoryToGiveBack = true }
+      for bundle in bundles { announce(bundle, change) }
       return change
     } catch {
       try store.undo(undo)
       guard let refusal = error as? RuleChangeError else { throw error }
-      let line = bundle.lines.indices.contains(refusal.requestIndex) ? bundle.lines[refusal.requestIndex] : 0
-      throw RefusedChange(reason: refusal, line: line == 0 ? nil : line)
+      throw RefusedChange(reason: refusal, line: bundles.line(ofRequest: refusal.requestIndex))
     }
+  }
+
+  /// Refuses additions beyond the number of rules that the agent holds.
+  private func checkRoom(for bundles: [RuleBundle]) throws {
+    let count = try onPlane { core in core.rules.count }
+    guard count + bundles.reduce(0, { $0 + $1.rulesToAdd() }) > Self.ruleLimit else { return }
+    // Some of them may replace others, which only the switch can tell.
+    let wanted = try onPlane { core in bundles.reduce(core.rules.count) { $0 + $1.rulesToAdd { !core.rules.holds($0) } } }
+    guard wanted <= Self.ruleLimit else { throw RuleFailure.tooMany(limit: Self.ruleLimit, wanted: wanted) }
+  }
+
+  /// Notes a call about so many rules, whether or not it changed anything.
+  func noteCall(rules count: Int) {
+    if count > Self.rulesWorthTrimming { ticksUntilTrim = 2 }
   }
 
   /// Makes the rules that a bundle adds the only ones.

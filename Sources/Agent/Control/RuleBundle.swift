@@ -16,13 +16,19 @@ import Store
 struct RuleBundle: Sendable {
   var requests: [RuleChangeRequest] = []
   /// By request: a rule's own text, fit to be stored; nil when it has to be written anew because it names ports.
-  var texts: [String?] = []
+  var texts: [Substring?] = []
   /// By request: the line that it came from, counted from 1.
   var lines: [UInt32] = []
 
   var isEmpty: Bool { requests.isEmpty }
 
-  mutating func add(_ request: RuleChangeRequest, text: String? = nil, line: Int = 0) {
+  mutating func reserveCapacity(_ count: Int) {
+    requests.reserveCapacity(count)
+    texts.reserveCapacity(count)
+    lines.reserveCapacity(count)
+  }
+
+  mutating func add(_ request: RuleChangeRequest, text: Substring? = nil, line: Int = 0) {
     requests.append(request)
     texts.append(text)
     lines.append(UInt32(clamping: line))
@@ -42,11 +48,23 @@ struct RuleBundle: Sendable {
   }
 }
 
+extension [RuleBundle] {
+  /// The line that a request came from, counted over all bundles; nil when it came from none.
+  func line(ofRequest place: Int) -> UInt32? {
+    var place = place
+    for bundle in self {
+      if bundle.lines.indices.contains(place) { return bundle.lines[place] == 0 ? nil : bundle.lines[place] }
+      place -= bundle.lines.count
+    }
+    return nil
+  }
+}
+
 extension StoredRule {
   /// - Parameter text: the rule's own text when it is fit to be stored.
-  init(_ rule: Rule, key: RuleKey? = nil, text: String? = nil) {
+  init(_ rule: Rule, key: RuleKey? = nil, text: Substring? = nil) {
     self.init(
-      key: key ?? RuleKey(rule), text: text ?? rule.text(names: .none),
+      key: key ?? RuleKey(rule), text: text ?? Substring(rule.text(names: .none)),
       endUnixSeconds: rule.hardTimeout == 0 ? nil : Int64(WallClock.nanoseconds() / 1_000_000_000) + Int64(rule.hardTimeout))
   }
 }
@@ -104,7 +122,7 @@ struct StoredBundle: Sendable {
 private struct PendingRules {
   private enum State {
     case deleted
-    case present(Rule, text: String?)
+    case present(Rule, text: Substring?)
   }
 
   private let core: SwitchCore
@@ -114,7 +132,7 @@ private struct PendingRules {
 
   init(core: SwitchCore) { self.core = core }
 
-  mutating func put(_ rule: Rule, key: RuleKey? = nil, text: String? = nil) {
+  mutating func put(_ rule: Rule, key: RuleKey? = nil, text: Substring? = nil) {
     set(.present(rule, text: text), key ?? RuleKey(rule))
   }
 

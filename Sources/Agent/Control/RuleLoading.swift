@@ -55,14 +55,14 @@ extension Control {
         return
       }
       do throws(SyntaxError) {
-        var rule = try Rule(text: stored.text, names: .none)
+        var rule = try Rule(text: String(stored.text), names: .none)
         // What was asked of the addition was answered then.
         rule.flags.formIntersection(.kept)
         if !keysAreOurs { keys.append(RuleKey(rule)) }
         batch.append(.add(rule))
       } catch {
         if !keysAreOurs { keys.append(nil) }
-        report("a rule in the store", text: stored.text, error)
+        report("a rule in the store", text: String(stored.text), error)
       }
       if batch.count == Self.loadedAtOnce {
         load(batch, what: "a rule in the store")

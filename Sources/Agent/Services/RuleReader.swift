@@ -25,7 +25,9 @@ struct RuleReader {
     case meters(isChange: Bool)
   }
 
+  /// What was read and not taken yet.
   private(set) var bundle = RuleBundle()
+  private var takenCount = 0
   private let syntax: Syntax
   private let names: NotedNames
   private var lineCount = 0
@@ -44,38 +46,55 @@ struct RuleReader {
   /// - Throws: `RuleFailure` when there are more rules than the agent holds.
   mutating func read(_ message: Sluice_V1_RuleText) throws(RuleFailure) {
     for line in message.lines { read(line) }
-    message.text.withUnsafeBytes { bytes in
-      var rest = bytes[...]
-      while !rest.isEmpty {
-        let line = rest.prefix { $0 != UInt8(ascii: "\n") }
-        read(String(decoding: line, as: UTF8.self))
-        rest = rest.dropFirst(line.count + 1)
-      }
-    }
-    guard bundle.requests.count <= Control.ruleLimit else {
-      throw .tooMany(limit: Control.ruleLimit, wanted: bundle.requests.count)
-    }
+    if !message.text.isEmpty { readLines(String(decoding: message.text, as: UTF8.self)) }
+    guard requestCount <= Control.ruleLimit else { throw .tooMany(limit: Control.ruleLimit, wanted: requestCount) }
   }
 
-  mutating func read(_ line: String) {
+  mutating func read(_ line: String) { read(TextPiece(line), of: line) }
+
+  /// Requests so far, those that were taken included.
+  var requestCount: Int { takenCount + bundle.requests.count }
+
+  /// True when a line was bad.
+  var hasErrors: Bool { badCount > 0 }
+
+  /// Hands over what was read since the last time.
+  mutating func takeBundle() -> RuleBundle {
+    takenCount += bundle.requests.count
+    defer { bundle = RuleBundle() }
+    return bundle
+  }
+
+  /// Reads lines that are all parts of one text, so that there is no copy of any of them.
+  private mutating func readLines(_ text: String) {
+    let whole = TextPiece(text)
+    let ends = whole.bytes.indices.filter { whole.bytes[$0] == UInt8(ascii: "\n") }
+    bundle.reserveCapacity(bundle.requests.count + ends.count + 1)
+    var start = 0
+    for end in ends {
+      read(whole.part(start, end), of: text)
+      start = end + 1
+    }
+    if start < whole.end { read(whole.part(start, whole.end), of: text) }
+  }
+
+  private mutating func read(_ line: TextPiece, of text: String) {
     lineCount += 1
-    var piece = Substring(line)
     // A carriage return is white space to the parser, too; it is cut so that the stored text does not have it.
-    while let last = piece.utf8.last, last == 0x0D || last == 0x20 || last == 0x09 { piece = piece.dropLastByte() }
-    while let first = piece.utf8.first, first == 0x20 || first == 0x09 { piece = piece.dropFirstByte() }
-    guard let first = piece.utf8.first, first != UInt8(ascii: "#") else { return }
+    let piece = line.trimmed
+    guard !piece.isEmpty, piece.bytes[piece.start] != UInt8(ascii: "#") else { return }
     do throws(SyntaxError) {
       switch syntax {
-      case .rules: try addRule(String(piece))
-      case .changes: try addChange(piece)
-      case .groups(let isChange): try addGroup(String(piece), isChange: isChange)
-      case .meters(let isChange): try addMeter(String(piece), isChange: isChange)
+      case .rules: try addRule(piece, of: text)
+      case .changes: try addChange(Substring(piece.string))
+      case .groups(let isChange): try addGroup(piece.string, isChange: isChange)
+      case .meters(let isChange): try addMeter(piece.string, isChange: isChange)
       }
-      if lineCount <= Self.linesKept { keptLines[lineCount] = line }
+      if lineCount <= Self.linesKept { keptLines[lineCount] = line.string }
     } catch {
       badCount += 1
       if errors.count < Sluice_V1_RuleErrors.maxListed {
-        errors.append(Sluice_V1_RuleError(error, line: line, number: lineCount))
+        errors.append(Sluice_V1_RuleError(error, line: line.string, number: lineCount))
       }
     }
   }
@@ -104,9 +123,13 @@ struct RuleReader {
     return RPCError.refusedRules([described], code: .failedPrecondition)
   }
 
-  private mutating func addRule(_ text: String) throws(SyntaxError) {
-    let rule = try Rule(text: text, names: names.fresh())
-    bundle.add(.add(rule), text: names.wereUsed ? nil : text, line: lineCount)
+  /// - Parameter text: what the piece is a part of.
+  private mutating func addRule(_ piece: TextPiece, of text: String) throws(SyntaxError) {
+    let rule: Rule
+    do { rule = try Rule(text: piece, names: names.fresh()) } catch { throw error.counted(from: piece.start) }
+    guard !names.wereUsed else { return bundle.add(.add(rule), line: lineCount) }
+    let start = text.utf8.index(text.startIndex, offsetBy: piece.start)
+    bundle.add(.add(rule), text: text[start..<text.utf8.index(start, offsetBy: piece.count)], line: lineCount)
   }
 
   private mutating func addGroup(_ text: String, isChange: Bool) throws(SyntaxError) {
@@ -134,7 +157,7 @@ struct RuleReader {
     object = object ?? "flow"
     let text = String(rest)
     switch (object, verb ?? "add") {
-    case ("flow", "add"): try addRule(text)
+    case ("flow", "add"): try addRule(TextPiece(text), of: text)
     case ("flow", "modify"): try addModification(text, isStrict: false)
     case ("flow", "modify_strict"): try addModification(text, isStrict: true)
     case ("flow", let verb):
@@ -173,11 +196,6 @@ struct RuleReader {
     }
     return number
   }
-}
-
-extension Substring {
-  fileprivate func dropLastByte() -> Substring { self[..<utf8.index(before: utf8.endIndex)] }
-  fileprivate func dropFirstByte() -> Substring { self[utf8.index(after: utf8.startIndex)...] }
 }
 
 /// Port names that notice whether they were used.

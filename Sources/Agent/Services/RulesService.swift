@@ -14,12 +14,14 @@ import Pipeline
 struct RulesService: Sluice_V1_Rules.SimpleServiceProtocol {
   let context: AgentServiceContext
 
+  /// Text that one call may add: some 500 bytes for each rule that the agent holds.
+  private static let byteLimit = 1 << 30
+
   typealias Lines = RPCAsyncSequence<Sluice_V1_RuleText, any Error>
 
   func add(request: Lines, context call: ServerContext) async throws -> Sluice_V1_AddRulesReply {
     try await context.answer {
-      let reader = try await read(request, as: .rules)
-      let change = try await context.apply(reader)
+      let change = try await add(try await collect(request))
       var reply = Sluice_V1_AddRulesReply()
       reply.added = UInt64(change.added)
       reply.modified = UInt64(change.replaced)
@@ -93,12 +95,53 @@ struct RulesService: Sluice_V1_Rules.SimpleServiceProtocol {
         reply.rules = batch.map { Sluice_V1_Rule($0) }
         try await response.write(reply)
       }
+      await context.control.noteCall(rules: rules.count)
+    }
+  }
+
+  /// Waits for all that a client sends: while it sends it must not keep others waiting.
+  private func collect(_ request: Lines) async throws -> [Sluice_V1_RuleText] {
+    var messages: [Sluice_V1_RuleText] = []
+    var bytes = 0
+    for try await message in request {
+      bytes += message.text.count + message.lines.reduce(0) { $0 + $1.utf8.count }
+      guard bytes <= Self.byteLimit else {
+        throw RPCError(
+          code: .resourceExhausted,
+          message: "the rules are more than \(Self.byteLimit >> 20) MiB of text; add them in several calls; nothing was changed")
+      }
+      messages.append(message)
+    }
+    return messages
+  }
+
+  /// Reads rules while the control thread stores those before them.
+  private func add(_ messages: [Sluice_V1_RuleText]) async throws -> RuleChange {
+    var reader = RuleReader(.rules, ports: await context.control.portNumbers())
+    let batches = RuleBatches()
+    async let change = context.control.add(batches)
+    let result = Result {
+      for message in messages {
+        try reader.read(message)
+        let batch = reader.takeBundle()
+        // After a bad line all that counts is how many there are.
+        if !batch.isEmpty, !reader.hasErrors { batches.put(batch) }
+      }
+      try reader.check()
+    }
+    batches.end(result)
+    await context.control.noteCall(rules: reader.requestCount)
+    do {
+      return try await change
+    } catch let refused as RefusedChange {
+      throw reader.refusal(refused)
     }
   }
 
   private func read(_ request: Lines, as syntax: RuleReader.Syntax) async throws -> RuleReader {
     var reader = RuleReader(syntax, ports: await context.control.portNumbers())
     for try await message in request { try reader.read(message) }
+    await context.control.noteCall(rules: reader.requestCount)
     try reader.check()
     return reader
   }

@@ -21,6 +21,11 @@ public struct SyntaxError: Error, Equatable, Sendable, CustomStringConvertible {
     self.expected = expected
   }
 
+  /// The same error with its place counted from a later byte.
+  public func counted(from start: Int) -> SyntaxError {
+    SyntaxError(text: text, offset: offset - start, message: message, expected: expected)
+  }
+
   /// One sentence: the place, what is wrong, what was expected.
   public var description: String {
     let place = text.isEmpty ? "column \(offset + 1): " : "column \(offset + 1), '\(text)': "

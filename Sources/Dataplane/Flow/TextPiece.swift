@@ -18,6 +18,16 @@ public struct TextPiece: Sendable {
     end = bytes.count
   }
 
+  /// The piece without blanks around it, and without the carriage return that may end a line.
+  public var trimmed: TextPiece {
+    var (start, end) = (start, end)
+    while start < end, Self.isBlank(bytes[end - 1]) || bytes[end - 1] == 0x0D { end -= 1 }
+    while start < end, Self.isBlank(bytes[start]) { start += 1 }
+    return part(start, end)
+  }
+
+  private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+
   private init(_ bytes: [UInt8], _ start: Int, _ end: Int) {
     self.bytes = bytes
     self.start = start
