@@ -63,30 +63,25 @@ struct PrefixTries {
 
   /// Notes the prefixes of a rule.
   mutating func insert(_ key: UnsafeRawPointer, _ checks: UnsafeMutableBufferPointer<PrefixCheck>) {
-    for check in checks {
-      let length = Int(check.length)
-      switch check.field {
-      case .ipv4Dst: ipv4Dst.insert(Self.word(key, Self.ipv4DstOffset), length: length)
-      case .ipv4Src: ipv4Src.insert(Self.word(key, Self.ipv4SrcOffset), length: length)
-      case .ipv6Dst: ipv6Dst.insert(Self.word(key, Self.ipv6DstOffset), length: length)
-      case .ipv6Src: ipv6Src.insert(Self.word(key, Self.ipv6SrcOffset), length: length)
-      case .portDst: portDst.insert(Self.word(key, Self.portDstOffset), length: length)
-      case .portSrc: portSrc.insert(Self.word(key, Self.portSrcOffset), length: length)
-      }
-    }
+    change(key, checks, isThere: true)
   }
 
   /// Forgets the prefixes of a rule.
   mutating func remove(_ key: UnsafeRawPointer, _ checks: UnsafeMutableBufferPointer<PrefixCheck>) {
+    change(key, checks, isThere: false)
+  }
+
+  @inline(__always)
+  private mutating func change(_ key: UnsafeRawPointer, _ checks: UnsafeMutableBufferPointer<PrefixCheck>, isThere: Bool) {
     for check in checks {
       let length = Int(check.length)
       switch check.field {
-      case .ipv4Dst: ipv4Dst.remove(Self.word(key, Self.ipv4DstOffset), length: length)
-      case .ipv4Src: ipv4Src.remove(Self.word(key, Self.ipv4SrcOffset), length: length)
-      case .ipv6Dst: ipv6Dst.remove(Self.word(key, Self.ipv6DstOffset), length: length)
-      case .ipv6Src: ipv6Src.remove(Self.word(key, Self.ipv6SrcOffset), length: length)
-      case .portDst: portDst.remove(Self.word(key, Self.portDstOffset), length: length)
-      case .portSrc: portSrc.remove(Self.word(key, Self.portSrcOffset), length: length)
+      case .ipv4Dst: ipv4Dst.change(Self.word(key, Self.ipv4DstOffset), length: length, isThere: isThere)
+      case .ipv4Src: ipv4Src.change(Self.word(key, Self.ipv4SrcOffset), length: length, isThere: isThere)
+      case .ipv6Dst: ipv6Dst.change(Self.word(key, Self.ipv6DstOffset), length: length, isThere: isThere)
+      case .ipv6Src: ipv6Src.change(Self.word(key, Self.ipv6SrcOffset), length: length, isThere: isThere)
+      case .portDst: portDst.change(Self.word(key, Self.portDstOffset), length: length, isThere: isThere)
+      case .portSrc: portSrc.change(Self.word(key, Self.portSrcOffset), length: length, isThere: isThere)
       }
     }
   }
@@ -126,6 +121,14 @@ struct PrefixTries {
   ) {
     let before: Bits = word(UnsafeRawPointer(looked), offset)
     looked.storeBytes(of: (before | Bits.max << Bits(Bits.bitWidth - length)).bigEndian, toByteOffset: offset, as: Bits.self)
+  }
+}
+
+extension PrefixTrie {
+  /// Adds a prefix, or removes one that was added.
+  @inline(__always)
+  fileprivate mutating func change(_ value: Bits, length: Int, isThere: Bool) {
+    if isThere { insert(value, length: length) } else { remove(value, length: length) }
   }
 }
 

@@ -94,15 +94,6 @@ extension SwitchCore {
     events.publish(.portRemoved(port))
   }
 
-  /// Gives a port other queues, as after a reset of its device. The number, the flows and the counters stay.
-  public func replaceQueues(of number: UInt32, with queues: [WorkerQueue]) throws(SwitchPortError) {
-    guard let port = ports[number], let record = record(at: port.index) else { throw .noSuchPort(number) }
-    try check(queues, name: port.name, replacing: record)
-    detach(record)
-    portRecords[Int(port.index)] = attach(port, queues: queues, maxFrame: record.maxFrame)
-    for worker in workers { worker.fence() }
-  }
-
   /// Says whether a port can be sent to. A port that went down forgets its stations.
   public func setPort(_ number: UInt32, isUp: Bool) throws(SwitchPortError) {
     guard let port = ports[number] else { throw .noSuchPort(number) }
@@ -145,13 +136,13 @@ extension SwitchCore {
   // MARK: - Pieces
 
   /// Refuses queues that cannot be attached.
-  private func check(_ queues: [WorkerQueue], name: String, replacing old: PortRecord? = nil) throws(SwitchPortError) {
+  private func check(_ queues: [WorkerQueue], name: String) throws(SwitchPortError) {
     guard !queues.isEmpty else { throw .noQueues(name) }
     for queue in queues {
       guard workers.indices.contains(queue.worker) else { throw .noSuchWorker(queue.worker, workers: workers.count) }
     }
     for worker in workers.indices {
-      let others = portRecords.lazy.compactMap { $0 }.filter { $0.port != old?.port }.flatMap(\.queues)
+      let others = portRecords.lazy.compactMap { $0 }.flatMap(\.queues)
       let count = others.count { $0.worker == worker } + queues.count { $0.worker == worker }
       guard count <= Worker.receiverCapacity else {
         throw .tooManyQueues(worker: worker, limit: Worker.receiverCapacity)

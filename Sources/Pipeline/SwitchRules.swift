@@ -17,27 +17,7 @@ public struct RuleSnapshot: Sendable {
   public var idleSeconds: Double?
 }
 
-/// A table at one moment.
-public struct TableSnapshot: Sendable, Equatable {
-  public var number: UInt8
-  public var rules: Int
-  /// Different masks among its rules: what a search has to go through at the most.
-  public var masks: Int
-  /// Packets that its present rules decided.
-  public var matchedPackets: UInt64
-}
-
 extension SwitchCore {
-  /// The tables that have rules, in their order. Packets are looked up in caches, so lookups of a single table are not counted.
-  public func tableList() -> [TableSnapshot] {
-    creditAll()
-    return rules.inUse.map { table in
-      TableSnapshot(
-        number: table.number, rules: table.count, masks: table.maskCount,
-        matchedPackets: table.entries().reduce(0) { $0 + $1.packets })
-    }
-  }
-
   /// Adds rules, all of them or none.
   @discardableResult
   public func addRules(_ new: [Rule]) throws(RuleChangeError) -> RuleChange { try apply(new.map { .add($0) }) }

@@ -2,6 +2,7 @@
 
 import CSluice
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Dataplane
@@ -206,9 +207,8 @@ private final class FakeKernel {
   }
 
   @Test func randomTrafficConservesEveryFrame() throws {
-    var random = SystemRandomNumberGenerator()
-    let seed = UInt64.random(in: 0...UInt64.max, using: &random)
-    var generator = SplitMix(state: seed)
+    var generator = SeededGenerator.fresh()
+    let seed = generator.seed
     let kernel = try FakeKernel(ringSize: 64, fillTarget: 64, chunkCount: 200)
     var held: [FrameDescriptor] = []
     var inDriver: [FrameDescriptor] = []
@@ -257,17 +257,5 @@ private final class FakeKernel {
     #expect(throws: PortError.badRingSize(100)) {
       _ = try AFXDPQueue.open(interfaceIndex: 1, interfaceName: "lo", queue: 0, memory: memory, ringSize: 100)
     }
-  }
-}
-
-/// A small generator that a printed seed replays.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

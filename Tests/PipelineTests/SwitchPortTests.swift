@@ -73,19 +73,6 @@ import Testing
     try bench.expectNoLeak()
   }
 
-  @Test func aPortWithNewQueuesKeepsItsFlowsAndCounters() throws {
-    let bench = try SwitchBench(ports: 2, rules: ["in_port=1,actions=output:2"])
-    bench[1].inject(frame(1, to: 2))
-    #expect(bench[2].waitForOutput(1).count == 1)
-    let fresh = RingQueue()
-    try bench.sluice.performAndWait { core in try core.replaceQueues(of: 2, with: [WorkerQueue(worker: 0, queue: fresh)]) }
-    bench[1].inject(frame(1, to: 2))
-    #expect(fresh.waitForOutput(1).count == 1)
-    #expect(try bench.counters(2).sentPackets == 2)
-    #expect(try bench.flows().count == 1)
-    try bench.expectNoLeak()
-  }
-
   @Test func aNewPortWithAnOldIndexBeginsItsCountersAtZero() throws {
     let bench = try SwitchBench(ports: 2, rules: ["actions=output:2"])
     bench[1].inject(frame(1, to: 2))
@@ -114,8 +101,8 @@ import Testing
       }
     }
     #expect(throws: SwitchPortError.noSuchPort(9)) { try bench.removePort(9) }
-    #expect(throws: SwitchPortError.noQueues("eth1")) {
-      try bench.sluice.performAndWait { core in try core.replaceQueues(of: 1, with: []) }
+    #expect(throws: SwitchPortError.noQueues("new")) {
+      try bench.sluice.performAndWait { core in _ = try core.addPort(name: "new", queues: [], maxFrame: 1514) }
     }
     #expect(try bench.sluice.performAndWait { core in core.ports.ports.map(\.number) } == [1, 2])
     try bench.expectNoLeak()
