@@ -169,7 +169,7 @@ struct ActionReader {
     case .decrementMPLSTTL:
       try need(isMPLS, item, "only MPLS packets have a label's TTL", expected: "mpls or mplsm in the match, or push_mpls before it")
     case .popPBB:
-      try need(etherType == 0x88e7, item, "only PBB packets have such a header", expected: "dl_type=0x88e7 in the match, or push_pbb before it")
+      try need(etherType == 0x88e7, item, "only PBB packets have such a header", expected: "pbb in the match, or push_pbb before it")
       becomes(etherType: nil)
     default: break
     }

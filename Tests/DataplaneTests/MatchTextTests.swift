@@ -102,8 +102,8 @@ private func message(_ text: String) -> String {
     ("mpls,mpls_label=0xfffff", "mpls,mpls_label=1048575"),
     ("dl_type=0x8847,mpls_bos=1,mpls_tc=7,mpls_ttl=64,mpls_label=16", "mpls,mpls_label=16,mpls_tc=7,mpls_ttl=64,mpls_bos=1"),
     ("mplsm,mpls_bos=0", "mplsm,mpls_bos=0"),
-    ("dl_type=0x88e7,pbb_isid=70000", "dl_type=0x88e7,pbb_isid=70000"),
-    ("pbb_isid=0x10000/0xff0000,eth_type=0x88e7", "dl_type=0x88e7,pbb_isid=0x10000/0xff0000"),
+    ("dl_type=0x88e7,pbb_isid=70000", "pbb,pbb_isid=70000"),
+    ("pbb_isid=0x10000/0xff0000,pbb", "pbb,pbb_isid=0x10000/0xff0000"),
     ("ipv6,ipv6_exthdr=+hop-frag", "ipv6,ipv6_exthdr=-frag+hop"),
     ("ipv6,ipv6_exthdr=0x40/0x50", "ipv6,ipv6_exthdr=-frag+hop"),
     ("ipv6,ipv6_exthdr=0", "ipv6,ipv6_exthdr=0x000"),
@@ -157,7 +157,7 @@ private func message(_ text: String) -> String {
     ("mpls,mpls_label=0x100000", "column 17, '0x100000': the number is too large; expected 0 to 0xfffff, decimal or 0x..."),
     ("mpls,mpls_label=5/7", "column 6, 'mpls_label=5/7': only a whole value can be matched of this field; expected a value without a mask"),
     ("mpls,mpls_bos=2", "column 15, '2': the number is too large; expected 0 to 1, decimal or 0x..."),
-    ("mpls,pbb_isid=1", "column 6, 'pbb_isid=1': this field needs dl_type=0x88e7 in the match; expected the protocol to be named as well"),
+    ("mpls,pbb_isid=1", "column 6, 'pbb_isid=1': this field needs pbb in the match; expected the protocol to be named as well"),
     ("dl_type=0x88e7,pbb_isid=0x1000000", "column 25, '0x1000000': the number is too large; expected 0 to 0xffffff, decimal or 0x..."),
     ("ip,ipv6_exthdr=1", "column 4, 'ipv6_exthdr=1': this field needs ipv6 in the match; expected the protocol to be named as well"),
     ("ipv6,ipv6_exthdr=+hip", "column 19, 'hip': not a kind of extension header; expected nonext, esp, auth, dest, frag, router, hop, unrep or unseq, each behind + or -"),
@@ -215,7 +215,7 @@ private func message(_ text: String) -> String {
       case .ipv6: "ipv6"
       case .arp: "arp"
       case .mpls: "mpls"
-      case .pbb: "dl_type=0x88e7"
+      case .pbb: "pbb"
       case .tcp, .transport: "tcp"
       case .udp: "udp"
       case .sctp: "sctp"

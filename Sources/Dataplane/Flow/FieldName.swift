@@ -214,6 +214,7 @@ struct ProtocolName {
     ProtocolName(name: "rarp", etherType: EtherType.rarp, ipProtocol: nil),
     ProtocolName(name: "mpls", etherType: EtherType.mpls, ipProtocol: nil),
     ProtocolName(name: "mplsm", etherType: EtherType.mplsMulticast, ipProtocol: nil),
+    ProtocolName(name: "pbb", etherType: EtherType.pbb, ipProtocol: nil),
     ProtocolName(name: "ipv6", etherType: EtherType.ipv6, ipProtocol: nil),
     ProtocolName(name: "tcp6", etherType: EtherType.ipv6, ipProtocol: IPProtocol.tcp),
     ProtocolName(name: "udp6", etherType: EtherType.ipv6, ipProtocol: IPProtocol.udp),

@@ -84,7 +84,7 @@ public enum FieldRequirement: UInt8, CaseIterable, Sendable {
     case .ipv6: "ipv6"
     case .arp: "arp"
     case .mpls: "mpls or mplsm"
-    case .pbb: "dl_type=0x88e7"
+    case .pbb: "pbb"
     case .tcp: "tcp or tcp6"
     case .udp: "udp or udp6"
     case .sctp: "sctp or sctp6"

@@ -9,8 +9,8 @@
 //
 // What differs from ovs-ofctl: the inner tag of a packet with two has names of its own, `dl_vlan2`, `dl_vlan_pcp2` and `vlan_tci2`;
 // `nw_tos` with a mask is all eight bits of the octet; `vlan_vid` without the bit 0x1000, which could match no packet,
-// is refused; `ipv6_exthdr` and `pbb_isid`, which ovs-ofctl does not have, can be matched, the former also by names
-// (`ipv6_exthdr=+hop-frag`).
+// is refused; `ipv6_exthdr`, `pbb_isid` and the shorthand `pbb`, which ovs-ofctl does not have, can be matched, the first also by
+// names (`ipv6_exthdr=+hop-frag`).
 
 extension FlowMatch {
   /// Reads a match.
