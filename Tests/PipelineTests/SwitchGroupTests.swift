@@ -128,3 +128,35 @@ import Testing
     #expect(meter.referenceCount == 1)
   }
 }
+  /// What 3 packets are dropped as, and whether flows say that no rule matched.
+  private func drops(_ rules: [String]) throws -> (counted: [DropReason: UInt64], flows: [TranslationDrop?], sent: Int) {
+    let bench = try SwitchBench(ports: 2, rules: [])
+    try apply(
+      bench, groups: ["group_id=1,type=select,bucket=actions=drop"], meters: ["meter=4 pktps bands=type=drop rate=1000000"], rules: rules)
+    try send(bench, 3)
+    let result = (try bench.counters(1).drops, try bench.flows().map(\.drop), bench[2].takeOutput().count)
+    try bench.expectNoLeak()
+    return result
+  }
+
+  @Test func aMissInALaterTableIsADropWithANameWhateverCameBefore() throws {
+    let later = "table=7,priority=1,in_port=2,actions=output:1"
+    for first in ["actions=goto_table:7", "actions=write_actions(output:2),goto_table:7", "actions=meter:4,goto_table:7"] {
+      let found = try drops([first, later])
+      #expect(found.counted == [.flowDrops: 3], "\(first)")
+      #expect(found.counted.keys.map(\.name) == ["flow-drops"])
+      #expect(found.flows == [.noRule], "\(first)")
+      #expect(found.sent == 0, "\(first)")
+    }
+    // What has been sent before the miss has not been dropped.
+    let sent = try drops(["actions=output:2,goto_table:7", later])
+    #expect(sent.counted == [:] && sent.flows == [nil] && sent.sent == 3)
+    // A rule that drops is no miss.
+    let dropped = try drops(["actions=goto_table:7", "table=7,actions=drop"])
+    #expect(dropped.counted == [.flowDrops: 3] && dropped.flows == [.ruleDrops])
+  }
+
+  @Test func aBucketThatSendsNothingCountsItsDrops() throws {
+    #expect(try drops(["actions=group:1"]).counted == [.flowDrops: 3])
+  }
+

@@ -12,6 +12,14 @@ enum ActionCode: UInt8 {
   case output, setField, pushVLAN, popVLAN, pushMPLS, popMPLS, pushPBB, popPBB
   case decrementTTL, decrementMPLSTTL, copyTTLIn, copyTTLOut
   case meter, select, clone, recirculate, controller
+
+  /// True when the action hands the frame or a copy on.
+  var sends: Bool {
+    switch self {
+    case .output, .select, .clone, .recirculate, .controller: true
+    default: false
+    }
+  }
 }
 
 /// One action, compiled.
@@ -40,6 +48,8 @@ struct SelectPlan {
 /// A compiled action list.
 public struct ActionProgram {
   let count: Int
+  /// No action hands the frame, or a copy, to anybody: whoever comes to the end has been dropped.
+  let sendsNothing: Bool
   let ops: UnsafeMutablePointer<ActionOp>
 
   /// Compiles a list. Free the result with `destroy`; keep the list until then, for the tables and meters that it holds.
@@ -54,7 +64,8 @@ public struct ActionProgram {
       count += 1
     }
     let program = UnsafeMutablePointer<ActionProgram>.allocate(capacity: 1)
-    program.initialize(to: ActionProgram(count: count, ops: ops))
+    let sends = (0..<count).contains { ops[$0].code.sends }
+    program.initialize(to: ActionProgram(count: count, sendsNothing: !sends, ops: ops))
     return UnsafePointer(program)
   }
 

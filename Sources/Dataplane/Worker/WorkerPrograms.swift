@@ -118,7 +118,9 @@ extension Worker {
       descriptor.address = UInt64(active.bytes - memory.base)
       descriptor.length = UInt32(active.length)
     }
-    // A program that does not end in an output has already sent its copies.
+    // A program that ends in no output has already sent its copies, or was to send none: a bucket without actions, a meter before a table
+    // without a rule for the packet.
+    if program.pointee.sendsNothing { return drop(descriptor, port: origin.port, .flowDrops) }
     memory.release(descriptor.address)
   }
 
