@@ -137,7 +137,7 @@ struct TraceVerdict {
       case .clone(let list): branch(list)
       case .select(let table, let lists):
         let lines: UInt8 = key[.ethType] == UInt128(EtherType.ipv6) ? 3 : 1
-        let hash = SelectTable.hash(of: key, lines: lines, level: selections)
+        let hash = table.hash(of: key, lines: lines, level: selections)
         guard let bucket = table.bucket(hash: hash), lists.indices.contains(bucket) else { break }
         selections += 1
         branch(lists[bucket])

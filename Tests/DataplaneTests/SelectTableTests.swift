@@ -108,7 +108,7 @@ import TestSupport
     var hits = [0, 0, 0, 0]
     for i in 0..<count {
       let (key, layout) = parseFrame(frame(i), inPort: 1)
-      if let bucket = table.bucket(hash: SelectTable.hash(of: key, lines: layout.lines)) { hits[bucket] += 1 }
+      if let bucket = table.bucket(hash: table.hash(of: key, lines: layout.lines)) { hits[bucket] += 1 }
     }
     return Double(hits.max() ?? 0) * 4 / Double(count)
   }
@@ -124,9 +124,33 @@ import TestSupport
     #expect(skew(4096) { FramePacket().ipv6("fd00::1", "fd00::\(String($0, radix: 16))").tcp(1, 2).bytes } < 1.12)
   }
 
+  @Test func switchesWithOtherSeedsChooseIndependently() throws {
+    let keys = (0..<16_384).map {
+      parseFrame(FramePacket().ipv4("10.0.\($0 >> 8).\($0 & 255)", "10.1.0.1").udp(1, 2).bytes, inPort: 1)
+    }
+    let first = SelectTable(weights: [1, 1, 1, 1], previous: nil, seed: 1)
+    for seed in [0, 2, 3, 1 << 63, .max] as [UInt64] {
+      let next = SelectTable(weights: [1, 1, 1, 1], previous: nil, seed: seed)
+      var hits = [[Int]](repeating: [0, 0, 0, 0], count: 4)
+      for (key, layout) in keys {
+        let here = try #require(first.bucket(hash: first.hash(of: key, lines: layout.lines)))
+        let there = try #require(next.bucket(hash: next.hash(of: key, lines: layout.lines)))
+        hits[here][there] += 1
+      }
+      // A sixteenth of the packets each, which is 1024, give or take four standard deviations.
+      #expect(hits.allSatisfy { $0.allSatisfy { (900...1150).contains($0) } }, "seed \(seed): \(hits)")
+    }
+  }
+
+  @Test func theSameSeedChoosesAlike() {
+    let (key, layout) = parseFrame(FramePacket().ipv4("10.0.0.1", "10.1.0.1").udp(1, 2).bytes, inPort: 1)
+    let hashes = (0..<2).map { _ in SelectTable(weights: [1, 1], previous: nil, seed: 77).hash(of: key, lines: layout.lines) }
+    #expect(hashes[0] == hashes[1])
+  }
+
   private func hash(_ packet: FramePacket, inPort: UInt32 = 1) -> UInt64 {
     let (key, layout) = parseFrame(packet.bytes, inPort: inPort)
-    return SelectTable.hash(of: key, lines: layout.lines)
+    return SelectTable(weights: [1], previous: nil).hash(of: key, lines: layout.lines)
   }
 
   @Test func whatChangesWithinAConnectionDoesNotMoveIt() {

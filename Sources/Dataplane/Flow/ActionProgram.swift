@@ -41,8 +41,8 @@ struct SelectPlan {
   let view: UnsafePointer<SelectView>
   let buckets: UnsafeMutablePointer<UnsafePointer<ActionProgram>>
   let bucketCount: Int
-  /// Selections that this one is within.
-  let level: Int
+  /// Of the table's hash, for as many selections as this one is within.
+  let multiplier: UInt64
 }
 
 /// A compiled action list.
@@ -98,7 +98,9 @@ public struct ActionProgram {
     let programs = UnsafeMutablePointer<UnsafePointer<ActionProgram>>.allocate(capacity: max(buckets.count, 1))
     for (i, actions) in buckets.enumerated() { (programs + i).initialize(to: compile(actions, level: level + 1)) }
     let plan = UnsafeMutablePointer<SelectPlan>.allocate(capacity: 1)
-    plan.initialize(to: SelectPlan(view: UnsafePointer(table.view), buckets: programs, bucketCount: buckets.count, level: level))
+    plan.initialize(
+      to: SelectPlan(
+        view: UnsafePointer(table.view), buckets: programs, bucketCount: buckets.count, multiplier: table.multiplier(level: level)))
     return plan
   }
 

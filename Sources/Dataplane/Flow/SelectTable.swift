@@ -6,6 +6,8 @@
 //             one moves a slot only if it must: because its owner is gone, not live or has more than its share. A bucket that comes back gets its own slots
 //             again, so a bucket that flaps disturbs no connection of the others and gets its own back. A table with more slots
 //             than its predecessor splits each old slot, which moves nothing.
+// Why a seed: switches in a row that all hash alike send what one of them sends to a bucket to the same bucket of the next, and leave the others
+//           empty (ECMP polarisation).
 // Threads: slots are immutable; the counts are atomics that all workers add to. Identity is equality.
 // Cost: 16 to 256 KiB; choosing is one multiplication chain, one shift and one load. Making one is a few passes over the slots.
 
@@ -19,6 +21,8 @@ public final class SelectTable: @unchecked Sendable, Hashable {
   public let weights: [UInt32]
   /// Slots; a power of two.
   public let slotCount: Int
+  /// What makes this switch choose otherwise than the next one.
+  public let seed: UInt64
   /// What workers read.
   let view: UnsafeMutablePointer<SelectView>
 
@@ -38,9 +42,11 @@ public final class SelectTable: @unchecked Sendable, Hashable {
   ///   - weights: of the buckets; 0 for one that is not live.
   ///   - previous: the table that this one takes the place of: slots stay where they can, counts go on.
   ///   - previousIndices: for each bucket the one that it was in `previous`, nil for a new one; without it, the one with the same index.
-  public init(weights: [UInt32], previous: SelectTable?, previousIndices: [Int?]? = nil) {
+  ///   - seed: of the switch; see `SwitchConfiguration`.
+  public init(weights: [UInt32], previous: SelectTable?, previousIndices: [Int?]? = nil, seed: UInt64 = 0) {
     precondition(weights.count < Int(Self.none), "a select table has at most 65534 buckets")
     self.weights = weights
+    self.seed = seed
     let origins = weights.indices.map { index -> Int? in
       let old = previousIndices.map { index < $0.count ? $0[index] : nil } ?? index
       return old.flatMap { $0 < (previous?.weights.count ?? 0) ? $0 : nil }
@@ -199,13 +205,22 @@ extension SelectTable {
   /// The hash by which a packet is assigned: of addresses, EtherType, VLAN ids, MPLS label, I-SID, IP addresses, protocol and, unless the packet
   /// is a fragment, ports. It is not of the ingress port, nor of anything that changes within a connection (TTL, DSCP, flags, flow label).
   ///
-  /// The same on every worker and after every start, so that connections outlive a restart of the agent.
+  /// The same on every worker and, with the same seed, after every start, so that connections outlive a restart of the agent.
   /// - Parameters:
   ///   - lines: of the key that were written (`FrameLayout.lines`).
   ///   - level: how many selections this one is within. Each level has a hash of its own: by the same hash, all packets that came to a
   ///     bucket would come to the same bucket of the next table.
-  public static func hash(of key: FlowKey, lines: UInt8, level: Int = 0) -> UInt64 {
-    withUnsafePointer(to: key) { hash($0, lines: lines, level: level) }
+  public func hash(of key: FlowKey, lines: UInt8, level: Int = 0) -> UInt64 {
+    withUnsafePointer(to: key) { Self.hash($0, lines: lines, multiplier: multiplier(level: level)) }
+  }
+
+  /// The last step of the hash, which is what tells seeds and levels apart: an odd number. Another one added would only shift all choices;
+  /// another factor makes them independent.
+  func multiplier(level: Int) -> UInt64 {
+    // Neighbouring seeds are made as different as any others; the seed 0 stays 0.
+    var mixed = seed &* 0x9e37_79b9_7f4a_7c15
+    mixed = (mixed ^ mixed >> 32) &* 0xd6e8_feb8_6659_fd93
+    return (Self.s7 ^ (mixed ^ mixed >> 32) << 1) &+ 2 &* UInt64(truncatingIfNeeded: level) &* Self.s1
   }
 
   // Digits of pi's fraction: no structure that frames could share.
@@ -219,7 +234,7 @@ extension SelectTable {
   private static var s7: UInt64 { 0x3f84_d5b5_b547_0917 }
 
   @inline(__always)
-  static func hash(_ key: UnsafePointer<FlowKey>, lines: UInt8, level: Int) -> UInt64 {
+  static func hash(_ key: UnsafePointer<FlowKey>, lines: UInt8, multiplier: UInt64) -> UInt64 {
     let line = key.pointee.line0
     // Of a tag control word the VLAN id and the present bit.
     let tag: UInt64 = 0xff1f << 48
@@ -235,6 +250,6 @@ extension SelectTable {
       let destination = sluice_fold_multiply(line1.w2 ^ s2, line1.w3 ^ s7)
       hash ^= sluice_fold_multiply(source ^ s3, destination ^ s5)
     }
-    return sluice_fold_multiply(hash ^ s6, s7 &+ 2 &* UInt64(truncatingIfNeeded: level) &* s1)
+    return sluice_fold_multiply(hash ^ s6, multiplier)
   }
 }

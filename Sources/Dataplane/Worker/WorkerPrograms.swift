@@ -166,7 +166,7 @@ extension Worker {
     guard let pointer = op.pointee.pointer else { return drop(frame, port: origin.port, .noLiveBucket) }
     let plan = pointer.assumingMemoryBound(to: SelectPlan.self)
     let view = plan.pointee.view
-    guard let bucket = view.pointee.bucket(SelectTable.hash(origin.key, lines: origin.lines, level: plan.pointee.level)) else {
+    guard let bucket = view.pointee.bucket(SelectTable.hash(origin.key, lines: origin.lines, multiplier: plan.pointee.multiplier)) else {
       return drop(frame, port: origin.port, .noLiveBucket)
     }
     view.pointee.count(bucket, bytes: Int(frame.length))
