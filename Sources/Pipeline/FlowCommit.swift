@@ -133,8 +133,7 @@ extension SwitchCore {
     let packets = marks.packets - record.pointee.creditedPackets
     if packets > 0 {
       old.credit(
-        packets: packets, bytes: marks.bytes - record.pointee.creditedBytes, usedNanoseconds: use.nanoseconds(of: counted.lastUsed),
-        to: groups)
+        packets: packets, bytes: marks.bytes - record.pointee.creditedBytes, usedNanoseconds: use.nanoseconds(of: counted.lastUsed))
     }
     events.publish(.flowRemoved(snapshot(handle, counts: (change.begin, marks)), change.end))
     leavePlan(handle, old)

@@ -92,8 +92,8 @@ final class FlowPlan {
   func depends(onPort port: PortIndex) -> Bool { floods || actions.contains { $0.names(port) } }
 
   /// Adds to the rules and groups what a flow of the plan has counted. Meters, and the buckets of select groups, count for themselves.
-  func credit(packets: UInt64, bytes: UInt64, usedNanoseconds: UInt64, to table: GroupTable) {
-    for use in groups { table.credit(use, packets: packets, bytes: bytes) }
+  func credit(packets: UInt64, bytes: UInt64, usedNanoseconds: UInt64) {
+    for use in groups { use.counter?.add(packets: packets, bytes: bytes) }
     for rule in rules {
       rule.packets += packets
       rule.bytes += bytes

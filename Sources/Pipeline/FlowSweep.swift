@@ -75,8 +75,7 @@ extension SwitchCore {
     let packets = now.packets - record.pointee.creditedPackets
     guard packets > 0, let plan = plans[record.pointee.plan] else { return }
     plan.credit(
-      packets: packets, bytes: now.bytes - record.pointee.creditedBytes, usedNanoseconds: use.nanoseconds(of: now.lastUsed),
-      to: groups)
+      packets: packets, bytes: now.bytes - record.pointee.creditedBytes, usedNanoseconds: use.nanoseconds(of: now.lastUsed))
     record.pointee.creditedPackets = now.packets
     record.pointee.creditedBytes = now.bytes
   }

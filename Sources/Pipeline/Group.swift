@@ -78,18 +78,43 @@ public struct Group: Hashable, Sendable {
   }
 }
 
+/// What a group or a bucket has counted: an object, so that what a flow counts goes where it belongs even when the group has been changed
+/// or deleted, or another one has its number by the time the flow is looked at. Confined to the pipeline thread.
+public final class GroupCounter {
+  public private(set) var count = GroupCount()
+
+  public init() {}
+
+  /// Adds what a flow has counted.
+  public func add(packets: UInt64, bytes: UInt64) {
+    count.packets += packets
+    count.bytes += bytes
+  }
+}
+
 /// A group that an answer of the translator depends on, and the bucket when the pipeline knows which.
-public struct GroupUse: Hashable, Sendable {
+public struct GroupUse: Hashable {
   public let group: UInt32
   /// The bucket's id; nil for the group as a whole, and for select groups, whose buckets the workers choose and
   /// count.
   public let bucket: UInt32?
-  /// The packets do not go through the group: a bucket of another one watches whether it is alive.
-  public let isWatched: Bool
+  /// Counts the packets. nil when they do not go through the group: a bucket of another one watches whether it is alive.
+  public let counter: GroupCounter?
 
-  public init(group: UInt32, bucket: UInt32? = nil, isWatched: Bool = false) {
+  public init(group: UInt32, bucket: UInt32? = nil, counter: GroupCounter?) {
     self.group = group
     self.bucket = bucket
-    self.isWatched = isWatched
+    self.counter = counter
+  }
+
+  /// The same group and bucket with another counter is another use: the group has been deleted and made again in between.
+  public static func == (a: GroupUse, b: GroupUse) -> Bool {
+    a.group == b.group && a.bucket == b.bucket && a.counter === b.counter
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(group)
+    hasher.combine(bucket)
+    hasher.combine(counter.map(ObjectIdentifier.init))
   }
 }

@@ -3,7 +3,8 @@
 // What: the groups of the switch: which there are, which of their buckets are alive, what they have counted.
 // Invariants: a group refers only to groups that are there, and never, through others, to itself. Nested groups are at most
 //             `depthLimit` deep. A bucket that keeps its id through a modification keeps its counters and, in a select group, its
-//             place in the slots, so that a connection moves only if its bucket went.
+//             place in the slots, so that a connection moves only if its bucket went. A packet counts for the group and bucket that it
+//             went through, also when these are changed before its flow is: flows hold the counters themselves.
 // Threads: confined to the pipeline thread.
 // Cost: a change walks the groups that its buckets refer to; deleting one group walks all groups.
 
@@ -62,32 +63,40 @@ public final class GroupEntry {
   public let createdNanoseconds: UInt64
   /// The buckets' actions in the order of execution.
   let executed: [[RuleAction]]
-  /// The choice among the live buckets as it was last asked for, the weights it was made for, and where each bucket was in it.
+  /// The choice among the live buckets as it was last asked for, the weights it was made for, and, when the group has been modified since, where
+  /// each bucket was in it. It is kept while the group is of another kind: it has counted.
   private var table: SelectTable?
   private var weights: [UInt32] = []
   private var previousPositions: [Int?]?
+  private let selectSeed: UInt64
 
-  /// Counted by flows of this group.
-  public internal(set) var count: GroupCount
+  /// Counts the packets of the group.
+  let counter: GroupCounter
   /// By the bucket's position; what the workers count for a select group is not in it.
-  private var creditedToBuckets: [GroupCount]
-  private let positionOfID: [UInt32: Int]
+  let bucketCounters: [GroupCounter]
 
-  fileprivate init(_ group: Group, after old: GroupEntry?, now: UInt64) {
+  fileprivate init(_ group: Group, after old: GroupEntry?, selectSeed: UInt64, now: UInt64) {
     self.group = group
+    self.selectSeed = selectSeed
     createdNanoseconds = old?.createdNanoseconds ?? now
     executed = group.buckets.map { ActionSet($0.actions).ordered }
-    count = old?.count ?? GroupCount()
+    counter = old?.counter ?? GroupCounter()
     let oldBuckets = old?.group.buckets ?? []
     let oldPositions = Dictionary(uniqueKeysWithValues: oldBuckets.enumerated().map { ($1.id, $0) })
-    positionOfID = Dictionary(uniqueKeysWithValues: group.buckets.enumerated().map { ($1.id, $0) })
     let positions = group.buckets.map { oldPositions[$0.id] }
-    creditedToBuckets = positions.map { position in position.flatMap { old?.creditedToBuckets[$0] } ?? GroupCount() }
-    if group.kind == .select, old?.group.kind == .select {
-      table = old?.table
-      previousPositions = positions
+    bucketCounters = positions.map { position in position.flatMap { old?.bucketCounters[$0] } ?? GroupCounter() }
+    if let old, let oldTable = old.table {
+      table = oldTable
+      // Nobody may have asked for a choice since the modification before this one.
+      previousPositions = positions.map { position in position.flatMap { old.position(inTable: $0) } }
     }
   }
+
+  /// Counted by flows of this group.
+  public var count: GroupCount { counter.count }
+
+  /// Where a bucket is in the choice that was last asked for; nil when it is newer.
+  private func position(inTable position: Int) -> Int? { previousPositions.map { $0[position] } ?? position }
 
   /// The choice among the buckets that are alive; the same object as before while nothing has changed.
   ///
@@ -95,27 +104,20 @@ public final class GroupEntry {
   func selectTable(isLive: [Bool]) -> SelectTable {
     let wanted = zip(group.buckets, isLive).map { bucket, isLive in isLive ? UInt32(bucket.weight) : 0 }
     if let table, previousPositions == nil, wanted == weights { return table }
-    let made = SelectTable(weights: wanted, previous: table, previousIndices: previousPositions)
+    let made = SelectTable(weights: wanted, previous: table, previousIndices: previousPositions, seed: selectSeed)
     table = made
     weights = wanted
     previousPositions = nil
     return made
   }
 
-  /// What a bucket has counted so far.
+  /// What a bucket has counted so far, in whatever kind of group.
   public func count(ofBucket position: Int) -> GroupCount {
-    guard group.kind == .select else { return creditedToBuckets[position] }
-    // The workers choose, so they count. Until the first packet after a modification the buckets' positions are still the old ones.
-    let place = previousPositions.map { $0[position] } ?? position
-    guard let table, let place else { return GroupCount() }
+    let credited = bucketCounters[position].count
+    // Of a select group the workers choose, so they count.
+    guard let table, let place = self.position(inTable: position) else { return credited }
     let counted = table.counts(ofBucket: place)
-    return GroupCount(packets: counted.packets, bytes: counted.bytes)
-  }
-
-  fileprivate func credit(bucket id: UInt32, packets: UInt64, bytes: UInt64) {
-    guard let position = positionOfID[id] else { return }
-    creditedToBuckets[position].packets += packets
-    creditedToBuckets[position].bytes += bytes
+    return GroupCount(packets: credited.packets + counted.packets, bytes: credited.bytes + counted.bytes)
   }
 }
 
@@ -127,8 +129,10 @@ public final class GroupTable {
   public static let bucketLimit = 1024
 
   private var entries: [UInt32: GroupEntry] = [:]
+  private let selectSeed: UInt64
 
-  public init() {}
+  /// - Parameter selectSeed: what makes select groups choose otherwise than those of other switches.
+  public init(selectSeed: UInt64 = 0) { self.selectSeed = selectSeed }
 
   public var count: Int { entries.count }
 
@@ -143,7 +147,7 @@ public final class GroupTable {
   public func add(_ group: Group, nowNanoseconds: UInt64 = 0) throws(GroupError) {
     guard entries[group.id] == nil else { throw .exists(group.id) }
     try check(group)
-    entries[group.id] = GroupEntry(group, after: nil, now: nowNanoseconds)
+    entries[group.id] = GroupEntry(group, after: nil, selectSeed: selectSeed, now: nowNanoseconds)
   }
 
   /// Replaces the kind and the buckets of a group that is there; its counters go on.
@@ -151,7 +155,7 @@ public final class GroupTable {
   public func modify(_ group: Group, nowNanoseconds: UInt64 = 0) throws(GroupError) {
     guard let old = entries[group.id] else { throw .unknown(group.id) }
     try check(group)
-    entries[group.id] = GroupEntry(group, after: old, now: nowNanoseconds)
+    entries[group.id] = GroupEntry(group, after: old, selectSeed: selectSeed, now: nowNanoseconds)
   }
 
   /// Deletes one group, or all.
@@ -191,19 +195,6 @@ public final class GroupTable {
       return watched.group.buckets.contains { isLive($0, ports, depth: depth + 1) }
     }
     return bucket.watchPort == nil && bucket.watchGroup == nil
-  }
-
-  // MARK: Counters
-
-  /// Adds what a flow has counted to a group or a bucket. A group that went in the meantime is passed over.
-  public func credit(_ use: GroupUse, packets: UInt64, bytes: UInt64) {
-    guard !use.isWatched, let entry = entries[use.group] else { return }
-    guard let bucket = use.bucket else {
-      entry.count.packets += packets
-      entry.count.bytes += bytes
-      return
-    }
-    entry.credit(bucket: bucket, packets: packets, bytes: bytes)
   }
 
   // MARK: Checks

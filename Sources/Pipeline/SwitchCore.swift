@@ -27,7 +27,7 @@ public final class SwitchCore {
   let events: SwitchEvents
   public let rules = RuleTables()
   public let macs: MACTable
-  public let groups = GroupTable()
+  public let groups: GroupTable
   public let meters = MeterTable()
   let recirculation = RecirculationTable()
   public internal(set) var ports = PortSet()
@@ -57,6 +57,7 @@ public final class SwitchCore {
   ) throws(WorkerError) {
     precondition(workers.count < FlowHandle.workerLimit, "a switch has fewer than \(FlowHandle.workerLimit) workers")
     self.configuration = configuration
+    groups = GroupTable(selectSeed: configuration.selectSeed)
     self.workers = workers
     self.events = events
     var books: [FlowBook] = []
@@ -152,8 +153,7 @@ public final class SwitchCore {
   private func resumeUncached(_ upcall: UnsafePointer<Upcall>, _ plan: FlowPlan, worker: Worker) {
     uncachedCount += 1
     plan.credit(
-      packets: 1, bytes: UInt64(upcall.pointee.frame.length), usedNanoseconds: sluice_monotonic_nanoseconds(),
-      to: groups)
+      packets: 1, bytes: UInt64(upcall.pointee.frame.length), usedNanoseconds: sluice_monotonic_nanoseconds())
     worker.resume(upcall.pointee, program: plan.programForOnePacket)
     plans.retireIfUnused(plan)
   }

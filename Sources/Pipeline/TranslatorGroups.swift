@@ -14,7 +14,7 @@ extension TranslationRun {
   mutating func group(_ id: UInt32) {
     guard let entry = context.groups[id] else { return suppress(.noSuchGroup, ReservedPort.none) }
     guard groupDepth < GroupTable.depthLimit else { return suppress(.groupsTooDeep, ReservedPort.none) }
-    result.groups.append(GroupUse(group: id))
+    result.groups.append(GroupUse(group: id, counter: entry.counter))
     groupDepth += 1
     switch entry.group.kind {
     case .all, .indirect:
@@ -51,13 +51,14 @@ extension TranslationRun {
 
   private mutating func isLive(_ bucket: GroupBucket) -> Bool {
     if bucket.watchPort != nil || bucket.watchGroup != nil { result.floods = true }
-    if let watched = bucket.watchGroup { result.groups.append(GroupUse(group: watched, isWatched: true)) }
+    if let watched = bucket.watchGroup { result.groups.append(GroupUse(group: watched, counter: nil)) }
     return context.groups.isLive(bucket, ports: context.ports)
   }
 
   /// Runs a bucket that every packet of the flow meets.
   private mutating func runAlone(_ entry: GroupEntry, _ position: Int) {
-    result.groups.append(GroupUse(group: entry.group.id, bucket: entry.group.buckets[position].id))
+    result.groups.append(
+      GroupUse(group: entry.group.id, bucket: entry.group.buckets[position].id, counter: entry.bucketCounters[position]))
     let list = run(entry, position)
     guard !list.isEmpty else { return }
     if list.allSatisfy(\.leavesFrameAlone) {

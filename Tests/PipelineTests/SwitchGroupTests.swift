@@ -59,6 +59,48 @@ import Testing
     try bench.expectNoLeak()
   }
 
+  /// A switch under load whose group 1 sends to ports 2 to 6 in turn, each change made in the middle of the traffic.
+  ///
+  /// - Parameter change: makes a group send to another port.
+  /// - Returns: what the group has counted in the end, and what each port has been sent.
+  private func changeUnderLoad(
+    _ change: (_ port: UInt32) throws -> [RuleChangeRequest]
+  ) throws -> (group: GroupSnapshot, rule: RuleSnapshot, sent: [UInt64]) {
+    let bench = try SwitchBench(ports: 6, rules: [])
+    for port in 2...6 as ClosedRange<UInt32> { bench[port].forgetOutput() }
+    try apply(bench, groups: ["group_id=1,type=indirect,bucket=bucket_id:2,actions=output:2"], rules: ["in_port=1,actions=group:1"])
+    bench[1].injectForever([probe])
+    for port in 3...6 as ClosedRange<UInt32> {
+      #expect(eventually { bench[port - 1].sentCount > 500 })
+      let requests = try change(port)
+      _ = try bench.sluice.performAndWait { core in try core.apply(requests) }
+    }
+    #expect(eventually { bench[6].sentCount > 500 })
+    bench[1].injectForever([])
+    try bench.settle()
+    let group = try #require(try bench.sluice.performAndWait { core in core.groupList() }.first)
+    return (group, try #require(try bench.rules().first), (2...6).map { UInt64(bench[$0].sentCount) })
+  }
+
+  @Test func everyPacketCountsForTheBucketThatItWentThrough() throws {
+    let (group, rule, sent) = try changeUnderLoad { port in
+      [.modifyGroup(try Group(text: "group_id=1,type=indirect,bucket=bucket_id:\(port),actions=output:\(port)"))]
+    }
+    #expect(group.packets == sent.reduce(0, +))
+    #expect(rule.packets == group.packets)
+    #expect(group.buckets.map(\.packets) == [sent[4]])
+  }
+
+  @Test func aGroupThatIsMadeAgainInTheSameChangeCountsNoPacketOfTheOldOne() throws {
+    let (group, rule, sent) = try changeUnderLoad { port in
+      let new = try Group(text: "group_id=1,type=indirect,bucket=bucket_id:2,actions=output:\(port)")
+      return [.deleteGroup(1), .addGroup(new), .add(try Rule(text: "in_port=1,actions=group:1"))]
+    }
+    #expect(group.packets == sent[4])
+    #expect(rule.packets == sent[4])
+    #expect(group.buckets.map(\.packets) == [sent[4]])
+  }
+
   @Test func fastFailoverFollowsItsPort() throws {
     let bench = try SwitchBench(ports: 3, rules: [])
     try apply(
@@ -84,6 +126,38 @@ import Testing
     #expect(bench[3].takeOutput().count == 2)
     #expect(try bench.rules().map { "\($0.rule.table) \($0.rule.priority) \($0.packets)" } == ["0 32768 6", "3 40000 2", "3 32768 4"])
     try bench.expectNoLeak()
+  }
+
+  /// What 3 packets are dropped as, and whether flows say that no rule matched.
+  private func drops(_ rules: [String]) throws -> (counted: [DropReason: UInt64], flows: [TranslationDrop?], sent: Int) {
+    let bench = try SwitchBench(ports: 2, rules: [])
+    try apply(
+      bench, groups: ["group_id=1,type=select,bucket=actions=drop"], meters: ["meter=4 pktps bands=type=drop rate=1000000"], rules: rules)
+    try send(bench, 3)
+    let result = (try bench.counters(1).drops, try bench.flows().map(\.drop), bench[2].takeOutput().count)
+    try bench.expectNoLeak()
+    return result
+  }
+
+  @Test func aMissInALaterTableIsADropWithANameWhateverCameBefore() throws {
+    let later = "table=7,priority=1,in_port=2,actions=output:1"
+    for first in ["actions=goto_table:7", "actions=write_actions(output:2),goto_table:7", "actions=meter:4,goto_table:7"] {
+      let found = try drops([first, later])
+      #expect(found.counted == [.flowDrops: 3], "\(first)")
+      #expect(found.counted.keys.map(\.name) == ["flow-drops"])
+      #expect(found.flows == [.noRule], "\(first)")
+      #expect(found.sent == 0, "\(first)")
+    }
+    // What has been sent before the miss has not been dropped.
+    let sent = try drops(["actions=output:2,goto_table:7", later])
+    #expect(sent.counted == [:] && sent.flows == [nil] && sent.sent == 3)
+    // A rule that drops is no miss.
+    let dropped = try drops(["actions=goto_table:7", "table=7,actions=drop"])
+    #expect(dropped.counted == [.flowDrops: 3] && dropped.flows == [.ruleDrops])
+  }
+
+  @Test func aBucketThatSendsNothingCountsItsDrops() throws {
+    #expect(try drops(["actions=group:1"]).counted == [.flowDrops: 3])
   }
 
   @Test func aRuleGoesWithItsGroupAndItsMeter() throws {
@@ -128,35 +202,3 @@ import Testing
     #expect(meter.referenceCount == 1)
   }
 }
-  /// What 3 packets are dropped as, and whether flows say that no rule matched.
-  private func drops(_ rules: [String]) throws -> (counted: [DropReason: UInt64], flows: [TranslationDrop?], sent: Int) {
-    let bench = try SwitchBench(ports: 2, rules: [])
-    try apply(
-      bench, groups: ["group_id=1,type=select,bucket=actions=drop"], meters: ["meter=4 pktps bands=type=drop rate=1000000"], rules: rules)
-    try send(bench, 3)
-    let result = (try bench.counters(1).drops, try bench.flows().map(\.drop), bench[2].takeOutput().count)
-    try bench.expectNoLeak()
-    return result
-  }
-
-  @Test func aMissInALaterTableIsADropWithANameWhateverCameBefore() throws {
-    let later = "table=7,priority=1,in_port=2,actions=output:1"
-    for first in ["actions=goto_table:7", "actions=write_actions(output:2),goto_table:7", "actions=meter:4,goto_table:7"] {
-      let found = try drops([first, later])
-      #expect(found.counted == [.flowDrops: 3], "\(first)")
-      #expect(found.counted.keys.map(\.name) == ["flow-drops"])
-      #expect(found.flows == [.noRule], "\(first)")
-      #expect(found.sent == 0, "\(first)")
-    }
-    // What has been sent before the miss has not been dropped.
-    let sent = try drops(["actions=output:2,goto_table:7", later])
-    #expect(sent.counted == [:] && sent.flows == [nil] && sent.sent == 3)
-    // A rule that drops is no miss.
-    let dropped = try drops(["actions=goto_table:7", "table=7,actions=drop"])
-    #expect(dropped.counted == [.flowDrops: 3] && dropped.flows == [.ruleDrops])
-  }
-
-  @Test func aBucketThatSendsNothingCountsItsDrops() throws {
-    #expect(try drops(["actions=group:1"]).counted == [.flowDrops: 3])
-  }
-

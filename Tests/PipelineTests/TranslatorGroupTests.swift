@@ -2,9 +2,10 @@
 //
 // What: what each kind of group does, liveness, nesting; and the tables of groups and meters: what they refuse, what they keep.
 
-import Dataplane
-import Pipeline
 import Testing
+
+@testable import Dataplane
+@testable import Pipeline
 
 @Suite struct TranslatorGroupTests {
   @Test func allSendsACopyThroughEachBucket() throws {
@@ -12,7 +13,8 @@ import Testing
     let result = try translate("in_port=1", rules: ["actions=group:1,output:4"], groups: [group])
     let change = FlowAction.setField(.ethDst, value: 0x0200_0000_000c, mask: FlowField.ethDst.allOnes)
     #expect(result.actions == [.clone([change, .output(12)]), .output(13), .output(14)])
-    #expect(result.groups == [GroupUse(group: 1), GroupUse(group: 1, bucket: 0), GroupUse(group: 1, bucket: 1)])
+    #expect(result.groups.map(\.group) == [1, 1, 1])
+    #expect(result.groups.map(\.bucket) == [nil, 0, 1])
   }
 
   @Test func theLastBucketNeedsNoCopyWhenNothingFollows() throws {
@@ -95,7 +97,7 @@ import Testing
     let down = try translate("in_port=1", rules: rules, groups: [group], ports: portSet(4, down: [2]))
     #expect(down.actions == [.output(13)])
     #expect(down.floods)
-    #expect(down.groups.contains(GroupUse(group: 1, bucket: 1)))
+    #expect(down.groups.contains { $0.group == 1 && $0.bucket == 1 && $0.counter != nil })
     #expect(try translate("in_port=1", rules: rules, groups: [group], ports: portSet(4, down: [2, 3])).drop == .noLiveBucket)
   }
 
@@ -108,7 +110,7 @@ import Testing
     #expect(try translate("in_port=1", rules: rules, groups: groups).actions == [.output(13)])
     let down = try translate("in_port=1", rules: rules, groups: groups, ports: portSet(4, down: [3]))
     #expect(down.actions == [.output(14)])
-    #expect(down.groups.contains(GroupUse(group: 2, isWatched: true)))
+    #expect(down.groups.contains { $0.group == 2 && $0.counter == nil })
   }
 
   @Test func groupsNest() throws {
@@ -201,12 +203,40 @@ import Testing
   @Test func countersOutliveAModification() throws {
     let table = GroupTable()
     try table.add(try Group(text: "group_id=1,type=all,bucket=bucket_id:4,actions=1,bucket=bucket_id:5,actions=2"))
-    table.credit(GroupUse(group: 1), packets: 10, bytes: 1000)
-    table.credit(GroupUse(group: 1, bucket: 5), packets: 10, bytes: 1000)
-    table.credit(GroupUse(group: 1, isWatched: true), packets: 99, bytes: 99)
+    let entry = try #require(table[1])
+    entry.counter.add(packets: 10, bytes: 1000)
+    entry.bucketCounters[1].add(packets: 10, bytes: 1000)
     try table.modify(try Group(text: "group_id=1,type=all,bucket=bucket_id:5,actions=2"))
     #expect(table[1]?.count == GroupCount(packets: 10, bytes: 1000))
     #expect(table[1]?.count(ofBucket: 0) == GroupCount(packets: 10, bytes: 1000))
+  }
+
+  @Test func aGroupThatIsMadeAgainCountsAnew() throws {
+    let table = GroupTable()
+    try table.add(try Group(text: "group_id=1,type=all,bucket=bucket_id:4,actions=1"))
+    let old = try #require(table[1])
+    try table.delete(1)
+    try table.add(try Group(text: "group_id=1,type=all,bucket=bucket_id:4,actions=1"))
+    // A flow of the old group is looked at only now.
+    old.counter.add(packets: 7, bytes: 700)
+    old.bucketCounters[0].add(packets: 7, bytes: 700)
+    #expect(table[1]?.count == GroupCount())
+    #expect(table[1]?.count(ofBucket: 0) == GroupCount())
+  }
+
+  @Test func aBucketKeepsWhatItCountedInASelectGroupWhateverBecomesOfTheGroup() throws {
+    let table = GroupTable()
+    let buckets = ["bucket=bucket_id:4,actions=1", "bucket=bucket_id:5,actions=2"]
+    try table.add(try Group(text: "group_id=1,type=select," + buckets.joined(separator: ",")))
+    let choice = try #require(table[1]?.selectTable(isLive: [true, true]))
+    choice.view.pointee.count(1, bytes: 100)
+    // Nobody asks for a choice between the two changes.
+    try table.modify(try Group(text: "group_id=1,type=select," + buckets.reversed().joined(separator: ",")))
+    #expect(table[1]?.count(ofBucket: 0) == GroupCount(packets: 1, bytes: 100))
+    try table.modify(try Group(text: "group_id=1,type=all,bucket=bucket_id:6,actions=3," + buckets.joined(separator: ",")))
+    let entry = try #require(table[1])
+    entry.bucketCounters[2].add(packets: 2, bytes: 200)
+    #expect((0..<3).map { entry.count(ofBucket: $0).packets } == [0, 0, 3])
   }
 
   @Test func textReadsBack() throws {

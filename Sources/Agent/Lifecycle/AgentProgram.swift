@@ -115,7 +115,7 @@ public enum AgentProgram {
         chunkCount: section.frames,
         flowLimit: section.flowLimit)
     }
-    return SwitchConfiguration(workers: workers)
+    return SwitchConfiguration(workers: workers, selectSeed: ProcessFacts.machineSeed())
   }
 
   private static func complain(_ line: String) {

@@ -1,7 +1,7 @@
 // ProcessFacts.swift
 //
 // What the kernel says about this process and its machine.
-// Threads: any; each call reads a file of /proc.
+// Threads: any; each call reads a file of /proc or /etc.
 
 import Glibc
 
@@ -29,6 +29,20 @@ enum ProcessFacts {
   /// As `uname -r`.
   static func kernelRelease() -> String {
     text(of: "/proc/sys/kernel/osrelease").split(separator: "\n").first.map(String.init) ?? "unknown"
+  }
+
+  /// A number that is this machine's own and the same after every start: of its machine-id, or of its host name where it has none, as in many
+  /// containers.
+  ///
+  /// - Source: machine-id(5).
+  static func machineSeed() -> UInt64 {
+    let id = text(of: "/etc/machine-id").prefix { $0.isHexDigit }
+    return seed(of: id.count == 32 ? String(id) : text(of: "/proc/sys/kernel/hostname"))
+  }
+
+  /// FNV-1a; nobody can tell the machine-id from it, which is not to leave the machine.
+  static func seed(of name: String) -> UInt64 {
+    name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
   }
 
   private static func text(of path: String) -> String {
