@@ -1,6 +1,7 @@
 // BPFSystem.swift
 //
-// The only file that calls libbpf. Everything else in this module is written in terms of what is here.
+// The only file that calls libbpf, with its extensions BPFSystem+Pins, BPFSystem+TC and BPFSystem+Facts. Everything else in this module is
+// written in terms of what is here.
 // Invariants: a call that fails throws with the error number and with the words that libbpf and the kernel printed meanwhile;
 //       nothing here retries or decides. Descriptors are owned by exactly one BPFDescriptor.
 // Threads: every function may be called from any thread. Interface indices mean those of the calling thread's network
@@ -36,7 +37,7 @@ enum BPFSystem {
   /// Makes one call of libbpf and returns its result, which is not negative.
   /// - Throws: `.system` with the error number, and the kernel's explanation when it gave one.
   @discardableResult
-  fileprivate static func call(
+  static func call(
     _ operation: @autoclosure () -> String, _ body: () -> Int32
   ) throws(KernelTierError) -> Int32 {
     _ = messagesAreKept
@@ -57,7 +58,7 @@ enum BPFSystem {
   }
 
   /// What libbpf printed during the last call, without the prefix that it gives its lines.
-  fileprivate static func messages() -> String {
+  static func messages() -> String {
     String(cString: sluice_bpf_messages()).split(separator: "\n", omittingEmptySubsequences: true)
       .map { $0.hasPrefix("libbpf: ") ? $0.dropFirst("libbpf: ".count) : $0 }.joined(separator: "\n")
   }
@@ -116,7 +117,7 @@ enum BPFSystem {
     }
   }
 
-  private static func found(_ body: () throws(KernelTierError) -> Int32) throws(KernelTierError) -> Bool {
+  static func found(_ body: () throws(KernelTierError) -> Int32) throws(KernelTierError) -> Bool {
     do {
       _ = try body()
       return true
@@ -287,6 +288,9 @@ struct BPFObject: ~Copyable {
     try BPFSystem.call("share the BPF map \(name)") { bpf_map__reuse_fd(map, fd) }
   }
 
+  /// Whether the object has a map of this name.
+  func has(_ name: String) -> Bool { bpf_object__find_map_by_name(object, name) != nil }
+
   /// Leaves a map out. The program may mention it only in code that its constants rule out.
   func omit(_ name: String) throws(KernelTierError) {
     let map = try self.map(name)
@@ -335,7 +339,7 @@ struct BPFObject: ~Copyable {
 ///
 /// Not its stride: libbpf refuses options with anything but zeros behind the last field it knows, and what Swift's initialiser
 /// leaves in the padding at the end of a C structure is whatever was there before.
-private func libbpfSize<Options, Field>(through last: KeyPath<Options, Field>) -> Int {
+func libbpfSize<Options, Field>(through last: KeyPath<Options, Field>) -> Int {
   // An offset is missing only for computed properties; 0 makes libbpf refuse the call.
   (MemoryLayout<Options>.offset(of: last) ?? 0) + MemoryLayout<Field>.size
 }

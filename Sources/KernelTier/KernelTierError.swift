@@ -10,6 +10,10 @@ import Glibc
 public enum KernelTierError: Error, Sendable, Equatable, CustomStringConvertible {
   /// An XDP program that is not ours holds the interface. It is never replaced.
   case foreignProgram(interface: String, program: XDPProgramIdentity)
+  /// A tc filter that is not ours has the place of ours. It is never replaced.
+  case foreignFilter(interface: String, program: XDPProgramIdentity?)
+  /// What is pinned cannot be used.
+  case pinned(path: String, reason: String)
   /// The interface does not exist any more.
   case noInterface(name: String, index: UInt32)
   /// The kernel takes the program neither in the driver nor in the network stack.
@@ -32,6 +36,11 @@ public enum KernelTierError: Error, Sendable, Equatable, CustomStringConvertible
     case .foreignProgram(let interface, let program):
       "\(interface) already runs the XDP program \(program), which is not Sluice's and stays; if it is not needed any more, "
         + "remove it with: ip link set dev \(interface) xdp off"
+    case .foreignFilter(let interface, let program):
+      "\(interface) already has \(program.map { "the tc program \($0)" } ?? "a tc filter") with priority 1, which is not Sluice's and stays; "
+        + "if it is not needed any more, remove it with: tc filter del dev \(interface) ingress prio 1"
+    case .pinned(let path, let reason):
+      "the flow table pinned in \(path) cannot be used: \(reason)"
     case .noInterface(let name, let index):
       "interface \(name) (index \(index)) does not exist any more"
     case .attach(let interface, let native, let generic):
@@ -63,6 +72,9 @@ public enum KernelTierError: Error, Sendable, Equatable, CustomStringConvertible
     default: 0
     }
   }
+
+  /// What was asked for is gone.
+  var isNotThere: Bool { code == ENOENT || code == ENODEV }
 
   /// What libc calls an error number.
   static func words(_ code: Int32) -> String {

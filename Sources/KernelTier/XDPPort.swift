@@ -34,15 +34,28 @@ public final class XDPPort: Sendable {
   ///   - interfaceIndex: in the calling thread's network namespace.
   ///   - queues: receive queues of the interface.
   ///   - denyList: the list that all ports share; nil leaves it out of the program.
+  ///   - flows: the flow table; nil leaves it out of the program.
   /// - Throws: `.foreignProgram` when somebody else's program is there, `.noInterface`, `.attach` when the interface takes the
   ///   program neither way, `.load`.
   public static func attach(
-    interfaceIndex: UInt32, interfaceName: String, mode: XDPPortMode, queues: Int, denyList: DenyList?
+    interfaceIndex: UInt32, interfaceName: String, mode: XDPPortMode, queues: Int, denyList: DenyList?, flows: FlowHookSpec? = nil
   ) throws(KernelTierError) -> XDPPort {
-    let program = try XDPProgram.load(mode: mode, queues: queues, denyList: denyList)
+    let program = try XDPProgram.load(mode: mode, queues: queues, denyList: denyList, flows: flows)
+    return try attach(program, interfaceIndex: interfaceIndex, interfaceName: interfaceName)
+  }
+
+  /// Puts a loaded program on an interface: when sockets are in its map before, a leftover is replaced without a gap.
+  public static func attach(
+    _ program: XDPProgram, interfaceIndex: UInt32, interfaceName: String
+  ) throws(KernelTierError) -> XDPPort {
     let hook = XDPHook(index: interfaceIndex, name: interfaceName)
     let attachMode = try hook.install(program.descriptor)
     return XDPPort(index: interfaceIndex, name: interfaceName, mode: attachMode, program: program)
+  }
+
+  /// Whether a program of ours is in an interface's driver, of an agent before this one.
+  public static func hasLeftover(interfaceIndex: UInt32, interfaceName: String) throws(KernelTierError) -> Bool {
+    try XDPHook(index: interfaceIndex, name: interfaceName).occupants().contains { $0.isOurs && $0.place == .native }
   }
 
   /// Who gets the frames.

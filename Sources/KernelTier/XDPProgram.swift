@@ -28,12 +28,6 @@ public struct XDPTestRun: Sendable, Hashable {
   public var nanoseconds: UInt32
 }
 
-/// The maps of the flow table, which programs that look flows up share.
-let flowTableMaps = [
-  "sluice_flows", "sluice_line1", "sluice_buckets", "sluice_masks", "sluice_programs", "sluice_flow_counts", "sluice_ports", "sluice_workers",
-  "sluice_port_counts", "sluice_dry",
-]
-
 /// A loaded instance of the XDP program.
 public final class XDPProgram: Sendable {
   public let spec: XDPProgramSpec
@@ -56,12 +50,30 @@ public final class XDPProgram: Sendable {
   }
 
   /// Loads an instance.
-  /// - Parameter denyList: the list that all ports share; nil leaves the look-ups out of the program.
+  /// - Parameters:
+  ///   - denyList: the list that all ports share; nil leaves the look-ups out of the program.
+  ///   - flows: the flow table; nil leaves it out of the program.
   /// - Throws: `.load` with the verifier's words, `.invalid` when there are no queues.
   public static func load(
-    mode: XDPPortMode, queues: Int, denyList: DenyList?
+    mode: XDPPortMode, queues: Int, denyList: DenyList?, flows: FlowHookSpec? = nil
   ) throws(KernelTierError) -> XDPProgram {
-    let spec = XDPProgramSpec(mode: mode, queues: queues, usesDenyList: denyList != nil)
+    let object = try self.object(mode: mode, queues: queues, denyList: denyList, flows: flows, isDry: false)
+    let spec = XDPProgramSpec(mode: mode, queues: queues, usesDenyList: denyList != nil, usesFlows: flows != nil)
+    let descriptor = try object.program(SLUICE_XDP_PROGRAM)
+    let identity = try BPFSystem.identity(of: descriptor)
+    let sockets = BPFMap<UInt32, UInt32>(try object.descriptor(ofMap: "sluice_xsks"), name: "sluice_xsks")
+    let counts = try BPFPerCPUArray<sluice_counter>(
+      try object.descriptor(ofMap: "sluice_counters"), name: "sluice_counters")
+    let host = mode == .shared ? try HostTable(object) : nil
+    return XDPProgram(
+      spec: spec, identity: identity, descriptor: descriptor, sockets: sockets, counts: counts, host: host)
+  }
+
+  /// Loads the object that an instance is taken out of.
+  /// - Parameter isDry: nothing is sent; outputs of flows go to the ring buffer of dry runs.
+  static func object(
+    mode: XDPPortMode, queues: Int, denyList: DenyList?, flows: FlowHookSpec?, isDry: Bool
+  ) throws(KernelTierError) -> BPFObject {
     // 65,536 is far beyond any NIC and bounds what a wrong number can cost.
     guard 1...65536 ~= queues else {
       throw .invalid(what: "a number of queues of", value: "\(queues)", expected: "1 to 65536")
@@ -70,8 +82,7 @@ public final class XDPProgram: Sendable {
     var configuration = sluice_port_config()
     configuration.shared = mode == .shared ? 1 : 0
     configuration.deny = denyList == nil ? 0 : 1
-    try object.setConstants(section: ".rodata.config", to: configuration)
-    for map in flowTableMaps + ["sluice_devmap"] { try object.omit(map) }
+    try object.prepare(configuration, flows: flows, isDry: isDry)
     try object.setEntries(of: "sluice_xsks", to: queues)
     if let denyList {
       try object.reuse(denyList.v4.descriptor, as: "sluice_deny_v4")
@@ -84,15 +95,7 @@ public final class XDPProgram: Sendable {
       for map in ["sluice_host_mac", "sluice_host_v4", "sluice_host_v6"] { try object.omit(map) }
     }
     try object.load()
-
-    let descriptor = try object.program(SLUICE_XDP_PROGRAM)
-    let identity = try BPFSystem.identity(of: descriptor)
-    let sockets = BPFMap<UInt32, UInt32>(try object.descriptor(ofMap: "sluice_xsks"), name: "sluice_xsks")
-    let counts = try BPFPerCPUArray<sluice_counter>(
-      try object.descriptor(ofMap: "sluice_counters"), name: "sluice_counters")
-    let host = mode == .shared ? try HostTable(object) : nil
-    return XDPProgram(
-      spec: spec, identity: identity, descriptor: descriptor, sockets: sockets, counts: counts, host: host)
+    return object
   }
 
   /// Sends the frames of a queue to an AF_XDP socket, in place of the one before.

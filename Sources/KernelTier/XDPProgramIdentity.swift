@@ -21,7 +21,9 @@ public struct XDPProgramIdentity: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Whether Sluice loaded it: this agent, or one before it.
-  public var isOurs: Bool { name == SLUICE_XDP_PROGRAM }
+  public var isOurs: Bool {
+    name == SLUICE_XDP_PROGRAM || name == SLUICE_TC_PROGRAM || name == SLUICE_UP_PROGRAM
+  }
 
   public var description: String { "\(name.isEmpty ? "without a name" : name) (id \(id), tag \(tag))" }
 }

@@ -19,10 +19,13 @@ public struct XDPProgramSpec: Sendable, Hashable {
   public var queues: Int
   /// Whether the program looks sources up in the deny list. The code is left out when not.
   public var usesDenyList: Bool
+  /// Whether the program looks flows up.
+  public var usesFlows: Bool
 
-  public init(mode: XDPPortMode, queues: Int, usesDenyList: Bool) {
+  public init(mode: XDPPortMode, queues: Int, usesDenyList: Bool, usesFlows: Bool = false) {
     self.mode = mode
     self.queues = queues
     self.usesDenyList = usesDenyList
+    self.usesFlows = usesFlows
   }
 }

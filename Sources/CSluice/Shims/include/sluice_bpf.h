@@ -20,3 +20,12 @@ void sluice_bpf_clear_messages(void);
 
 /// The calling thread's text since it was emptied, 0-terminated; valid until the next message.
 const char *sluice_bpf_messages(void);
+
+/// Whether a path is in a BPF file system: 1 or 0.
+int sluice_is_bpf_filesystem(const char *path);
+
+/// Mounts a BPF file system on a directory that is there. Returns 0 or an errno value.
+int sluice_mount_bpf_filesystem(const char *path);
+
+/// Whether an interface has tc filters under a parent (0xfffffff2: clsact ingress, 0xfffffff3: egress): 1, 0, or an errno value below 0.
+int sluice_tc_has_filters(int interface_index, unsigned int parent);
