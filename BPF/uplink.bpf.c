@@ -16,15 +16,7 @@
 #include <stdbool.h>
 
 #include "frame.h"
-#include "maps.h"
-
-/* Where flows may be sent out: an interface for each port index. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, SLUICE_PORTS);
-	__type(key, __u32);
-	__type(value, __u32);
-} sluice_devmap SEC(".maps");
+#include "xdp_flow.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -261,10 +253,48 @@ static __always_inline bool belongs_to_host(struct frame *frame)
 static __always_inline int to_switch(struct xdp_md *ctx, __u64 length)
 {
 	__u64 fallback = sluice_config.shared ? XDP_PASS : XDP_DROP;
-	long verdict = bpf_redirect_map(&sluice_xsks, ctx->rx_queue_index, fallback);
+	long verdict;
 
+	if (sluice_config.dry)
+		return SLUICE_DRY_UP;
+	verdict = bpf_redirect_map(&sluice_xsks, ctx->rx_queue_index, fallback);
 	count(verdict == XDP_REDIRECT ? SLUICE_COUNT_REDIRECTED : SLUICE_COUNT_NO_SOCKET, length);
 	return verdict;
+}
+
+/* What the switch decides about a frame. */
+static __always_inline int switched(struct xdp_md *ctx, __u64 length)
+{
+	int verdict;
+
+	if (!sluice_config.flows)
+		return SLUICE_XDP_UP;
+	verdict = sluice_xdp_flow(ctx);
+	if (verdict != SLUICE_XDP_TO_TC)
+		return verdict;
+	count(SLUICE_COUNT_TO_TC, length);
+	return sluice_config.dry ? SLUICE_DRY_PASS : XDP_PASS;
+}
+
+/* Walks over the headers: says what is denied and what is the host's; -1: neither. */
+static __always_inline int checked(struct frame *frame)
+{
+	read_ethernet(frame);
+	if (frame->ethernet && frame->type == bpf_htons(ETHERTYPE_IPV4) && denied_v4(frame)) {
+		count(SLUICE_COUNT_DENIED_V4, frame->length);
+		return XDP_DROP;
+	}
+	if (frame->ethernet && frame->type == bpf_htons(ETHERTYPE_IPV6) && denied_v6(frame)) {
+		count(SLUICE_COUNT_DENIED_V6, frame->length);
+		return XDP_DROP;
+	}
+	if (sluice_config.shared && belongs_to_host(frame)) {
+		if (frame->malformed)
+			count(SLUICE_COUNT_MALFORMED, frame->length);
+		count(SLUICE_COUNT_TO_HOST, frame->length);
+		return XDP_PASS;
+	}
+	return -1;
 }
 
 SEC("xdp")
@@ -276,21 +306,23 @@ int sluice_xdp(struct xdp_md *ctx)
 		.length = end - start,
 		.cursor = { .next = start, .end = end },
 	};
+	/* With neither a list nor a host, the walk only tells malformed frames, and a frame that has a flow is none. */
+	bool first = sluice_config.deny || sluice_config.shared;
+	int verdict;
 
-	read_ethernet(&frame);
-	if (frame.ethernet && frame.type == bpf_htons(ETHERTYPE_IPV4) && denied_v4(&frame)) {
-		count(SLUICE_COUNT_DENIED_V4, frame.length);
-		return XDP_DROP;
+	if (first) {
+		verdict = checked(&frame);
+		if (verdict >= 0)
+			return verdict;
 	}
-	if (frame.ethernet && frame.type == bpf_htons(ETHERTYPE_IPV6) && denied_v6(&frame)) {
-		count(SLUICE_COUNT_DENIED_V6, frame.length);
-		return XDP_DROP;
-	}
-	if (sluice_config.shared && belongs_to_host(&frame)) {
-		if (frame.malformed)
-			count(SLUICE_COUNT_MALFORMED, frame.length);
-		count(SLUICE_COUNT_TO_HOST, frame.length);
-		return XDP_PASS;
+	verdict = switched(ctx, frame.length);
+	if (verdict >= 0)
+		return verdict;
+	if (!first) {
+		/* The helpers that were perhaps called meanwhile make the pointers from before invalid. */
+		frame.cursor.next = (void *)(long)ctx->data;
+		frame.cursor.end = (void *)(long)ctx->data_end;
+		checked(&frame);
 	}
 	if (frame.malformed)
 		count(SLUICE_COUNT_MALFORMED, frame.length);
