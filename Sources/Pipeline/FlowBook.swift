@@ -37,6 +37,19 @@ struct FlowRecord: BitwiseCopyable {
   /// The index of the ingress port.
   var port: PortIndex
   var state: State
+  /// Where it stands with the tier in front of the workers.
+  var placement: PlacementMark = .none
+  /// Packets since the clock hand looked at it last that were added to its rules in the meantime; up to 255.
+  var recentPackets: UInt8 = 0
+}
+
+/// A flow that has a slot.
+struct FiledFlow {
+  let slot: UInt32
+  /// False when a flow for the same packets was there already.
+  let isNew: Bool
+  let key: FlowKey
+  let hash: UInt64
 }
 
 final class FlowBook {
@@ -154,17 +167,13 @@ final class FlowBook {
     }
   }
 
-  /// Takes a slot for a flow and sends it to the worker.
+  /// Takes a slot for a flow. The caller completes the record of a new one, and then sends it to the worker.
   ///
   /// - Parameters:
   ///   - key: the key of one of its packets.
   ///   - mask: a place that `masks.take` gave; goes back to `masks` when the flow ends or, here, when there is no room.
-  ///   - upcall: the miss that it answers.
-  /// - Returns: the slot, whose record the caller completes; nil when the book is full. A flow for the same packets that is there
-  ///   already is returned with `isNew` false, and answers the upcall.
-  func install(
-    key: FlowKey, mask: UInt16, port: PortIndex, plan: FlowPlan, now: UInt64, resuming upcall: UnsafePointer<Upcall>?
-  ) -> (slot: UInt32, isNew: Bool)? {
+  /// - Returns: nil when the book is full. A flow for the same packets that is there already is returned with `isNew` false.
+  func file(key: FlowKey, mask: UInt16, port: PortIndex) -> FiledFlow? {
     let bits = worker.slab.mask(mask)
     let masked = key & bits
     let hash = secrets.flowHash(masked, bits)
@@ -172,8 +181,7 @@ final class FlowBook {
     let usesLine1 = bits.lines & 2 != 0
     if let slot = find(masked, mask, tag: tag, usesLine1: usesLine1) {
       masks.release(mask, port: port)
-      if let upcall { worker.resume(upcall.pointee, slot: slot) }
-      return (slot, false)
+      return FiledFlow(slot: slot, isNew: false, key: masked, hash: hash)
     }
     guard let slot = takeSlot() else {
       masks.release(mask, port: port)
@@ -184,13 +192,21 @@ final class FlowBook {
     index.insert(tag, slot)
     count += 1
     countByPort[Int(port)] += 1
+    return FiledFlow(slot: slot, isNew: true, key: masked, hash: hash)
+  }
+
+  /// Gives the worker a new flow.
+  ///
+  /// - Parameter upcall: the miss that it answers.
+  func send(_ flow: FiledFlow, plan: FlowPlan, now: UInt64, resuming upcall: UnsafePointer<Upcall>? = nil) {
+    let record = record(flow.slot)
     worker.installFlow(
-      slot,
+      flow.slot,
       FlowDescription(
-        key: masked, mask: mask, port: port, kind: plan.kind, output: plan.output, program: plan.program, hash: hash, now: now),
+        key: flow.key, mask: record.pointee.mask, port: record.pointee.port, kind: plan.kind, output: plan.output,
+        program: plan.program, hash: flow.hash, now: now),
       resuming: upcall)
-    masks.noteInstall(mask, command: worker.commandCount)
-    return (slot, true)
+    masks.noteInstall(record.pointee.mask, command: worker.commandCount)
   }
 
   /// Takes a flow out of the index: from here on it is leaving, and its packets may get another flow.

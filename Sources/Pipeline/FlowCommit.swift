@@ -4,7 +4,8 @@
 //       counts, the new answers and the free slots.
 // Invariants: a worker carries out a list between two batches, so no packet sees a part of it. A flow is staged once at most. What a
 //             flow counted before the change is its old rules', what it counts after it its new ones': the worker marks the counters as it
-//             changes the answer. Answers change in commits that are waited for only; removals may be completed later.
+//             changes the answer. Answers change in commits that are waited for only; removals may be completed later. A tier in front of the
+//             workers lets go of a flow before its worker hears of the change, and is given the new answer after that.
 // Threads: the pipeline thread only.
 // Cost: 16 bytes and about 100 ns of the worker's time per changed flow.
 
@@ -20,6 +21,8 @@ struct StagedChange {
   var end: SwitchEvent.FlowEnd
   /// Where the counts of the present answer begin.
   var begin: FlowCounts = (0, 0)
+  /// A tier held the flow.
+  var wasHeld = false
 }
 
 /// Packets and bytes of a slot.
@@ -32,6 +35,8 @@ struct FlowCommit {
   let command: UInt64
   let list: UnsafeMutableBufferPointer<FlowChange>
   let changes: [StagedChange]
+  /// Withdrawals from the tier that have to be fenced before the last counts are known; 0 for none.
+  let withdrawals: UInt64
 }
 
 extension SwitchCore {
@@ -61,22 +66,26 @@ extension SwitchCore {
     record.pointee.staged != 0 && staged[Int(record.pointee.staged) - 1].plan == nil
   }
 
-  /// Carries out what has been staged and returns when no worker can see what was before.
+  /// Carries out what has been staged and returns when no worker and no tier can see what was before, flows on their way out included.
   public func settle() {
-    guard !staged.isEmpty else { return plans.sweep() }
-    sendStaged()
+    sendStaged(fencing: true)
     completeCommits(waiting: true)
+  }
+
+  /// As `settle`, where nothing but what has been staged matters.
+  func settleStaged() {
+    if staged.isEmpty { plans.sweep() } else { settle() }
   }
 
   /// Carries out staged removals without waiting for the workers.
   func settleLater() {
     assert(staged.allSatisfy { $0.plan == nil }, "an answer that changes is waited for")
     guard !staged.isEmpty else { return }
-    sendStaged()
+    sendStaged(fencing: false)
   }
 
-  /// Gives each worker its part of what has been staged.
-  private func sendStaged() {
+  /// Gives each worker its part of what has been staged, after the tier has been told to let go of it.
+  private func sendStaged(fencing: Bool) {
     var parts = [[StagedChange]](repeating: [], count: books.count)
     for change in staged {
       let record = books[change.handle.worker].record(change.handle.slot)
@@ -86,9 +95,14 @@ extension SwitchCore {
       var change = change
       // The worker is going to overwrite the marks.
       change.begin = workers[change.handle.worker].slab.marks(of: change.handle.slot)
+      if record.pointee.placement == .held {
+        change.wasHeld = true
+        withdraw(change.handle)
+      }
       parts[change.handle.worker].append(change)
     }
     staged.removeAll(keepingCapacity: true)
+    if fencing { fenceTiers() }
     for (index, part) in parts.enumerated() where !part.isEmpty {
       let book = books[index]
       let list = UnsafeMutableBufferPointer<FlowChange>.allocate(capacity: part.count)
@@ -102,25 +116,32 @@ extension SwitchCore {
         }
       }
       book.worker.change(UnsafeBufferPointer(list))
-      commits.append(FlowCommit(worker: index, command: book.worker.commandCount, list: list, changes: part))
+      let withdrawals = part.contains(where: \.wasHeld) ? tierBook?.withdrawalCount ?? 0 : 0
+      commits.append(
+        FlowCommit(worker: index, command: book.worker.commandCount, list: list, changes: part, withdrawals: withdrawals))
     }
   }
 
   /// Completes the commits that workers have carried out; with `waiting`, all of them.
   func completeCommits(waiting: Bool = false) {
     if !commits.isEmpty {
+      if waiting, !commits.allSatisfy(isFenced) { fenceTiers() }
       let use = useClock()
       commits.removeAll { commit in
         let worker = workers[commit.worker]
         if waiting { worker.fence() }
-        guard worker.hasCarriedOut(commit.command) else { return false }
+        guard worker.hasCarriedOut(commit.command), isFenced(commit) else { return false }
         for change in commit.changes { complete(change, use) }
         commit.list.deallocate()
         return true
       }
+      wakeForOffers()
     }
     plans.sweep()
   }
+
+  /// True when the tier executes none of a list's flows any more.
+  func isFenced(_ commit: FlowCommit) -> Bool { commit.withdrawals <= tierBook?.fencedCount ?? .max }
 
   private func complete(_ change: StagedChange, _ use: UseClock) {
     let handle = change.handle
@@ -137,6 +158,7 @@ extension SwitchCore {
     }
     events.publish(.flowRemoved(snapshot(handle, counts: (change.begin, marks)), change.end))
     leavePlan(handle, old)
+    forgetPlacement(handle)
     guard let plan = change.plan else {
       links.unlink(record.pointee.firstLink)
       book.recycle(handle.slot)
@@ -145,7 +167,9 @@ extension SwitchCore {
     (record.pointee.creditedPackets, record.pointee.creditedBytes) = (marks.packets, marks.bytes)
     record.pointee.id = takeFlowID()
     record.pointee.createdMilliseconds = millisecondsNow()
+    record.pointee.recentPackets = 0
     joinPlan(handle, plan)
+    if tierBook != nil { offerAgain(handle, wasHeld: change.wasHeld) }
     events.publish(.flowAdded(snapshot(handle)))
   }
 

@@ -30,7 +30,10 @@ struct FlowGovernor {
   /// - Parameters:
   ///   - count: flows of all ports.
   ///   - ownCount: flows of the port.
-  func admits(count: Int, ownCount: Int) -> Bool { ownCount < Self.portShare * (limit - count) }
+  func admits(count: Int, ownCount: Int) -> Bool { Self.admits(limit: limit, count: count, ownCount: ownCount) }
+
+  /// The same for whatever else is shared by ports.
+  static func admits(limit: Int, count: Int, ownCount: Int) -> Bool { ownCount < portShare * (limit - count) }
 
   /// How long an idle flow stays.
   func idleTime(configured: UInt64, count: Int) -> UInt64 {

@@ -26,11 +26,16 @@ public struct FlowSnapshot: Sendable {
   public var rules: [RuleReference]
   /// Why nothing is sent; nil when something is.
   public var drop: TranslationDrop?
+  /// By its worker and the tiers together.
   public var packets: UInt64
   public var bytes: UInt64
   public var ageSeconds: Double
   /// Seconds since the last packet.
   public var idleSeconds: Double
+  /// The first place that executes it: the name of a tier, or `user`.
+  public var tier: String
+  /// Where it stands with each tier in front of the workers.
+  public var tiers: [TierState]
 }
 
 /// All cached flows at one moment, in numbers.
@@ -57,7 +62,7 @@ public struct FlowSummary: Sendable {
     public var idleSeconds: Double
   }
   public var flows: Int
-  /// Different answers that the flows share.
+  /// Different answers that the flows inTier.
   public var plans: Int
   /// Masks of one worker's flows, the most that any has.
   public var masks: Int
@@ -66,11 +71,13 @@ public struct FlowSummary: Sendable {
   public var byWorker: [Worker]
   /// Flows that send nothing.
   public var dropping: Int
+  /// What the tiers in front of the workers hold.
+  public var tiers: [TierSummary]
   /// Memory that flows, their caches and books have touched.
   public var memoryBytes: Int
   /// Flows made since the switch began.
   public var setUps: UInt64
-  /// Packets answered without a flow because there was no room, or the port had its share.
+  /// Packets answered without a flow because there was no room, or the port had its inTier.
   public var uncached: UInt64
   /// Flows that got a wider mask than they needed because their port had too many.
   public var widened: UInt64
@@ -103,12 +110,23 @@ extension SwitchCore {
         let record = book.record(handle.slot)
         next = record.pointee.nextOfPlan
         if let index, record.pointee.port != index { continue }
-        guard book.match(of: handle.slot).overlaps(match) else { continue }
+        guard record.pointee.state == .live, book.match(of: handle.slot).overlaps(match) else { continue }
         found.append((record.pointee.id, handle))
       }
     }
     found.sort { $0.id < $1.id }
     return found.prefix(limit ?? found.count).map { snapshot($0.handle) }
+  }
+
+  /// The flow with a number; nil when it is no more.
+  public func flow(_ id: UInt64) -> FlowSnapshot? {
+    completeCommits(waiting: true)
+    for book in books {
+      for slot in 1..<max(book.slotEnd, 1) where book.record(slot).pointee.id == id && book.record(slot).pointee.state == .live {
+        return snapshot(FlowHandle(worker: book.number, slot: slot))
+      }
+    }
+    return nil
   }
 
   /// All cached flows in numbers.
@@ -135,7 +153,7 @@ extension SwitchCore {
     return FlowSummary(
       flows: flowCount, plans: plans.count, masks: flowMaskCount, byPort: byPort.sorted { $0.number < $1.number },
       byTable: tables.map { FlowSummary.Table(table: $0.key, flows: $0.value) }.sorted { $0.table < $1.table }, byWorker: byWorker,
-      dropping: dropping, memoryBytes: flowMemoryBytes, setUps: setUpCount, uncached: uncachedCount,
+      dropping: dropping, tiers: tierSummaries, memoryBytes: flowMemoryBytes, setUps: setUpCount, uncached: uncachedCount,
       widened: books.reduce(0) { $0 + $1.masks.widenedCount }, translations: translationCount)
   }
 
@@ -180,11 +198,16 @@ extension SwitchCore {
     let end = counts?.end ?? (packets: counters.packets, bytes: counters.bytes)
     // The worker stamps the slot when it installs the flow, which may be a moment away.
     let lastUsed = max(counters.lastUsed, record.pointee.seenUse)
+    let inTier = countsInTier(handle)
+    var idle = clock.seconds(since: lastUsed)
+    if inTier.usedNanoseconds > 0 { idle = min(idle, seconds(since: inTier.usedNanoseconds)) }
+    let tiers = tierStates(handle, inTier)
     return FlowSnapshot(
       id: record.pointee.id, worker: handle.worker, match: book.match(of: handle.slot), actions: plan?.actions ?? [],
       rule: plan?.rules.last?.rule, rules: plan?.rules.map(\.reference) ?? [], drop: plan?.drop,
-      packets: end.packets - begin.packets, bytes: end.bytes - begin.bytes,
-      ageSeconds: Double(millisecondsNow() - record.pointee.createdMilliseconds) / 1e3, idleSeconds: clock.seconds(since: lastUsed))
+      packets: end.packets - begin.packets + inTier.packets, bytes: end.bytes - begin.bytes + inTier.bytes,
+      ageSeconds: Double(millisecondsNow() - record.pointee.createdMilliseconds) / 1e3, idleSeconds: idle,
+      tier: tiers.first { $0.placement == .held }?.tier ?? TierState.user, tiers: tiers)
   }
 }
 

@@ -14,12 +14,13 @@ extension SwitchCore {
   func beginSweep() {
     guard sweep == nil else { return }
     sweep = (worker: 0, slot: 1)
+    tierBook?.round += 1
   }
 
   var isSweeping: Bool { sweep != nil }
 
-  /// True while there is a round to go on with, or a removal to complete.
-  var isBusy: Bool { isSweeping || !commits.isEmpty }
+  /// True while there is a round to go on with, or a removal to complete that waits for a worker.
+  var isBusy: Bool { isSweeping || commits.contains(where: isFenced) }
 
   /// Goes on for up to a millisecond.
   func sweepSlice() {
@@ -37,7 +38,8 @@ extension SwitchCore {
         for next in slot..<stop {
           let record = records + Int(next)
           guard record.pointee.state == .live else { continue }
-          let used = max(slab.lastUse(of: next), record.pointee.seenUse)
+          var used = max(slab.lastUse(of: next), record.pointee.seenUse)
+          if record.pointee.placement == .held { used = max(used, useInTier(FlowHandle(worker: worker, slot: next), use)) }
           // Neither used since the last look nor idle for long: nothing to do, as for most flows.
           guard used != record.pointee.seenUse || use.cycles > used && use.cycles - used > idle else { continue }
           look(at: FlowHandle(worker: worker, slot: next), used: used, use, idle: idle)
@@ -50,6 +52,7 @@ extension SwitchCore {
     }
     sweep = worker < books.count ? (worker, slot) : nil
     settleLater()
+    wakeForOffers()
   }
 
   private func look(at handle: FlowHandle, used: UInt64, _ use: UseClock, idle: UInt64) {
@@ -59,6 +62,8 @@ extension SwitchCore {
     } else if used != record.pointee.seenUse {
       record.pointee.seenUse = used
       credit(handle, use)
+      if tierBook != nil { considerPlacing(handle) }
+      record.pointee.recentPackets = 0
       if let station = links.source(record.pointee.firstLink), let port = self.record(at: record.pointee.port)?.port.number {
         _ = macs.learn(station, port: port, nowNanoseconds: use.nanoseconds)
       }
@@ -71,9 +76,11 @@ extension SwitchCore {
   func credit(_ handle: FlowHandle, _ use: UseClock) {
     let book = books[handle.worker]
     let record = book.record(handle.slot)
+    if record.pointee.placement == .held { creditTier(handle, use) }
     let now = book.worker.slab.counters(of: handle.slot)
     let packets = now.packets - record.pointee.creditedPackets
     guard packets > 0, let plan = plans[record.pointee.plan] else { return }
+    record.pointee.recentPackets = UInt8(min(255, packets + UInt64(record.pointee.recentPackets)))
     plan.credit(
       packets: packets, bytes: now.bytes - record.pointee.creditedBytes, usedNanoseconds: use.nanoseconds(of: now.lastUsed))
     record.pointee.creditedPackets = now.packets
@@ -116,6 +123,12 @@ struct UseClock {
     nanoseconds = sluice_monotonic_nanoseconds()
     cycles = sluice_cycles()
     nanosecondsPerCycle = 1e9 / clock.cyclesPerSecond
+  }
+
+  /// The stamp of a time; now for one in the future.
+  func cycles(of time: UInt64) -> UInt64 {
+    guard nanoseconds > time else { return cycles }
+    return cycles - min(cycles, UInt64(Double(nanoseconds - time) / nanosecondsPerCycle))
   }
 
   /// The time of a stamp; now for one in the future (another core's counter may be a little ahead).

@@ -31,6 +31,14 @@ public final class SwitchCore {
   public let meters = MeterTable()
   let recirculation = RecirculationTable()
   public internal(set) var ports = PortSet()
+  /// What the tier in front of the workers holds; nil when there is none.
+  var tierBook: TierBook?
+  /// What tiers have counted for live flows, by their present answer, in stays that are over.
+  var pastStays: [FlowHandle: FlowCounts] = [:]
+  /// By port index.
+  var placements = [FlowPlacement](repeating: .off, count: WorkerCounters.portCapacity)
+  /// Where frames come up that the kernel's programs send up.
+  var upcallQueue: WorkerQueue?
   /// By port index.
   var portRecords: [PortRecord?] = []
   /// What is to become of flows at the next `settle`.
@@ -43,7 +51,7 @@ public final class SwitchCore {
   var translationCount: UInt64 = 0
   var setUpCount: UInt64 = 0
   var uncachedCount: UInt64 = 0
-  private var nextFlowID: UInt64 = 1
+  var nextFlowID: UInt64 = 1
   let clock = CycleClock()
   private let startNanoseconds = sluice_monotonic_nanoseconds()
   /// Drops already reported to watchers, by port index.
@@ -109,7 +117,7 @@ public final class SwitchCore {
   func serveUpcalls(limit: Int) -> Int {
     var served = 0
     for index in workers.indices { served += serveUpcalls(of: index, limit: limit) }
-    if served > 0 { settle() }
+    if served > 0 { settleStaged() }
     return served
   }
 
@@ -169,25 +177,34 @@ public final class SwitchCore {
       let mask = book.masks.take(translation.mask, port: port, isIPv6: upcall.pointee.layout.lines & 2 != 0)
     else { return false }
     let now = sluice_cycles()
-    guard let (slot, isNew) = book.install(key: key, mask: mask, port: port, plan: plan, now: now, resuming: upcall) else {
-      return false
-    }
-    guard isNew else {
+    guard let filed = book.file(key: key, mask: mask, port: port) else { return false }
+    guard filed.isNew else {
+      book.worker.resume(upcall.pointee, slot: filed.slot)
       plans.retireIfUnused(plan)
       return true
     }
-    let handle = FlowHandle(worker: index, slot: slot)
+    let handle = FlowHandle(worker: index, slot: filed.slot)
+    enter(handle, id: takeFlowID(), translation, plan, mask: mask, port: port, now: now)
+    // Before the packet goes on, so that what answers it finds the flow in the tier.
+    if tierBook != nil, placements[Int(port)] == .eager { offer(handle) }
+    book.send(filed, plan: plan, now: now, resuming: upcall)
+    setUpCount += 1
+    events.publish(.flowAdded(snapshot(handle)))
+    return true
+  }
+
+  /// Makes the record of a flow that has got a slot.
+  func enter(
+    _ handle: FlowHandle, id: UInt64, _ translation: Translation, _ plan: FlowPlan, mask: UInt16, port: PortIndex, now: UInt64
+  ) {
     let source = translation.learns?.station
-    book.record(slot).initialize(
+    books[handle.worker].record(handle.slot).initialize(
       to: FlowRecord(
-        id: takeFlowID(), creditedPackets: 0, creditedBytes: 0, seenUse: now, createdMilliseconds: millisecondsNow(),
+        id: id, creditedPackets: 0, creditedBytes: 0, seenUse: now, createdMilliseconds: millisecondsNow(),
         plan: plan.index, nextOfPlan: .none, previousOfPlan: .none,
         firstLink: translation.dependencies.isEmpty ? 0 : links.link(handle, to: translation.dependencies, taught: source),
         staged: 0, mask: mask, port: port, state: .live))
     joinPlan(handle, plan)
-    setUpCount += 1
-    events.publish(.flowAdded(snapshot(handle)))
-    return true
   }
 
   private func publishPacketIn(_ upcall: Upcall, worker: Worker) {
@@ -202,7 +219,7 @@ public final class SwitchCore {
   // MARK: - Learning
 
   /// Notes where the source of a packet is, and looks again at the flows for which that makes a difference. True when it was not known to be there.
-  private func learn(_ translation: Translation) -> Bool {
+  func learn(_ translation: Translation) -> Bool {
     guard let learning = translation.learns else { return false }
     switch macs.learn(learning.station, port: learning.port, nowNanoseconds: sluice_monotonic_nanoseconds()) {
     case .none: return false
@@ -211,7 +228,7 @@ public final class SwitchCore {
       if let evicted { stationChanged(evicted) }
     case .moved: stationChanged(learning.station)
     }
-    settle()
+    settleStaged()
     return true
   }
 
@@ -225,7 +242,8 @@ public final class SwitchCore {
     if now > age {
       for station in macs.removeSeenBefore(now - age) { stationChanged(station) }
     }
-    settle()
+    settleStaged()
+    fenceTiersInTime(now: now)
     expireRules(now: now)
     if recirculation.count > 0 {
       // A packet may be on its way back to a state that nobody holds; it has come up when the workers have been fenced.

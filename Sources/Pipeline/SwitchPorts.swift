@@ -36,6 +36,8 @@ public enum SwitchPortError: Error, Equatable, CustomStringConvertible {
   case noSuchWorker(Int, workers: Int)
   case tooManyQueues(worker: Int, limit: Int)
   case noSuchPort(UInt32)
+  case indexTaken(PortIndex, by: String)
+  case noSuchIndex(PortIndex, limit: Int)
 
   public var description: String {
     switch self {
@@ -47,6 +49,8 @@ public enum SwitchPortError: Error, Equatable, CustomStringConvertible {
     case .tooManyQueues(let worker, let limit):
       "worker \(worker) would receive from more than \(limit) queues; give the port fewer queues, or other workers"
     case .noSuchPort(let number): "there is no port \(number)"
+    case .indexTaken(let index, let owner): "place \(index) in the workers' tables belongs to port \(owner); remove that port first"
+    case .noSuchIndex(let index, let limit): "place \(index) in the workers' tables: there are places 0 to \(limit - 1)"
     }
   }
 }
@@ -60,20 +64,22 @@ extension SwitchCore {
   ///
   /// - Parameters:
   ///   - number: the OpenFlow number, or nil for the lowest free one.
-  ///   - queues: at least one; a worker that has several sends by the first.
+  ///   - index: the place in the workers' tables, which a tier knows the port by; nil for the lowest free one.
+  ///   - queues: at least one; a worker that has several sends by the first. One that only sends is the worker's only one.
+  ///   - placement: which of its flows are offered to the tier in front of the workers.
   ///   - maxFrame: the longest frame that may leave by the port, in bytes without FCS.
   /// - Throws: `SwitchPortError`; nothing has changed then.
   public func addPort(
-    name: String, number wanted: UInt32? = nil, queues: [WorkerQueue], maxFrame: UInt32, isUp: Bool = true,
-    noFlood: Bool = false
+    name: String, number wanted: UInt32? = nil, index wantedIndex: PortIndex? = nil, queues: [WorkerQueue], maxFrame: UInt32,
+    isUp: Bool = true, noFlood: Bool = false, placement: FlowPlacement = .off
   ) throws(SwitchPortError) -> SwitchPort {
     try check(queues, name: name)
     guard let number = wanted ?? ports.lowestFreeNumber else { throw .noNumberFree }
-    let free = portRecords.firstIndex { $0 == nil } ?? portRecords.count
-    guard free < WorkerCounters.portCapacity else { throw .tooManyPorts(limit: WorkerCounters.portCapacity) }
+    let free = try place(wantedIndex)
     let port = SwitchPort(number: number, index: PortIndex(free), name: name, isUp: isUp, noFlood: noFlood)
     do { try ports.insert(port) } catch { throw .set(error) }
-    if free == portRecords.count { portRecords.append(nil) }
+    while free >= portRecords.count { portRecords.append(nil) }
+    placements[free] = placement
     for worker in workers { worker.counters.clear(port: port.index) }
     reportedDrops[port.index] = [:]
     portRecords[free] = attach(port, queues: queues, maxFrame: maxFrame)
@@ -85,6 +91,7 @@ extension SwitchCore {
   /// Removes a port: flows that use it go first, then its queues are closed.
   public func removePort(_ number: UInt32) throws(SwitchPortError) {
     guard let port = ports.remove(number), let record = record(at: port.index) else { throw .noSuchPort(number) }
+    placements[Int(port.index)] = .off
     removeFlows(from: port.index)
     portChanged(port.index)
     for station in macs.flush(port: number) { stationChanged(station) }
@@ -116,6 +123,18 @@ extension SwitchCore {
     for worker in workers { worker.fence() }
   }
 
+  /// Receives what the kernel's tc programs send up, from a queue whose frames carry `struct sluice_up_header`; nil ends it. The queue that
+  /// was there before is closed when this returns.
+  public func setUpcallQueue(_ queue: PortQueue?, worker: Int = 0) {
+    precondition(workers.indices.contains(worker), "there is no worker \(worker)")
+    if let old = upcallQueue {
+      workers[old.worker].detachUpcalls()
+      workers[old.worker].fence()
+    }
+    upcallQueue = queue.map { WorkerQueue(worker: worker, queue: $0) }
+    if let queue { workers[worker].attachUpcalls(queue) }
+  }
+
   /// A port's counters, summed over workers.
   public func counters(of number: UInt32) -> PortCounters {
     var sum = PortCounters()
@@ -134,6 +153,18 @@ extension SwitchCore {
   }
 
   // MARK: - Pieces
+
+  /// A free place in the workers' tables.
+  private func place(_ wanted: PortIndex?) throws(SwitchPortError) -> Int {
+    guard let wanted else {
+      let free = portRecords.firstIndex { $0 == nil } ?? portRecords.count
+      guard free < WorkerCounters.portCapacity else { throw .tooManyPorts(limit: WorkerCounters.portCapacity) }
+      return free
+    }
+    guard wanted < WorkerCounters.portCapacity else { throw .noSuchIndex(wanted, limit: WorkerCounters.portCapacity) }
+    if let owner = record(at: wanted) { throw .indexTaken(wanted, by: owner.port.name) }
+    return Int(wanted)
+  }
 
   /// Refuses queues that cannot be attached.
   private func check(_ queues: [WorkerQueue], name: String) throws(SwitchPortError) {
@@ -160,7 +191,9 @@ extension SwitchCore {
         links.append(link)
         worker.attachTransmitter(link, port: port.index, number: port.number, maxFrame: maxFrame)
       }
-      for queue in own { worker.attachReceiver(queue.queue, port: port.index, number: port.number) }
+      for queue in own where queue.queue.receives {
+        worker.attachReceiver(queue.queue, port: port.index, number: port.number)
+      }
     }
     return PortRecord(port: port, queues: queues, links: links, maxFrame: maxFrame)
   }

@@ -17,6 +17,9 @@ open class PortQueue: @unchecked Sendable {
   /// Receives up to `limit` frames into `frames` and returns how many. Refills its own receive buffers from `memory` first.
   open func receive(_ frames: UnsafeMutablePointer<FrameDescriptor>, limit: Int, memory: FrameMemory) -> Int { 0 }
 
+  /// False for a queue that only sends: it is asked for progress only while frames are under way, and never waited for.
+  open var receives: Bool { true }
+
   /// Sends `count` frames; returns how many, from the front, were accepted. The caller keeps the others.
   open func transmit(_ frames: UnsafePointer<FrameDescriptor>, count: Int, memory: FrameMemory) -> Int { 0 }
 

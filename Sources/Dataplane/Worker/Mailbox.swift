@@ -22,6 +22,12 @@ enum CommandCode: UInt8 {
   case attachTransmitter
   /// Forget a port: close its queues, drop what waits for it.
   case detachPort
+  /// Receive from a queue whose frames say which port they came in by, in a header in front.
+  case attachUpcalls
+  /// Close that queue.
+  case detachUpcalls
+  /// Write to a place in memory when the worker has nothing under way; to none when there is no place.
+  case setDrainStamp
   /// Change the longest frame that goes out of a port.
   case setMaxFrame
   /// A miss is resolved: treat the frame as the flow in `slot` says; without slot run the program (nil: drop the frame).
@@ -42,6 +48,7 @@ struct WorkerCommand: BitwiseCopyable {
   var slot: UInt32 = 0
   var number: UInt32 = 0
   var frame = FrameDescriptor(address: 0, length: 0)
+  /// The queue to attach, or the place of the drain stamp.
   var queue: UnsafeRawPointer?
   var program: UnsafePointer<ActionProgram>?
   var changes: UnsafePointer<FlowChange>?

@@ -27,6 +27,10 @@ struct WorkerPort {
   var isDirty: Bool
   /// The transmitter leads to another worker, which counts what is sent.
   var isLink: Bool
+  /// The transmitter is this worker's and no receiver, so nobody else looks after it.
+  var isSender: Bool
+  /// The port is in the list of senders with frames under way.
+  var isUnderWay: Bool
   /// The longest frame that may leave.
   var maxFrame: UInt32
   /// The OpenFlow number, big-endian.
@@ -42,7 +46,10 @@ struct WorkerPort {
 /// A receive queue and the port that its frames come in by.
 struct Receiver {
   var queue: Unmanaged<PortQueue>
+  /// `Worker.upcallPort` when each frame says it itself.
   var port: Int
+  /// The queue is of the upcall device.
+  var isUpcall: Bool
 }
 
 /// A forwarding thread.
@@ -72,6 +79,14 @@ public final class Worker: @unchecked Sendable {
   public static let receiverCapacity = 4096
   let dirty: UnsafeMutablePointer<UInt16>
   var dirtyCount = 0
+  /// Ports whose sender has frames under way.
+  let senders: UnsafeMutablePointer<UInt16>
+  var senderCount = 0
+  /// A batch of the upcall device, on its way to the batches of the ports.
+  let raised: UnsafeMutablePointer<RaisedFrame>
+  /// Misses in the hands of the pipeline.
+  var pendingMisses = 0
+  private var drain = DrainStamp()
   /// Ports whose masks have changed since their hash was planned.
   private let staleHashes: UnsafeMutablePointer<UInt16>
   private var staleHashCount = 0
@@ -103,6 +118,8 @@ public final class Worker: @unchecked Sendable {
   private let waiting: UnsafeMutablePointer<FrameDescriptor>
   private static let waitingBytes = WorkerCounters.portCapacity * waitingCapacity * MemoryLayout<FrameDescriptor>.stride
   static let batchSize = 64
+  /// The place of the upcall device among the ports, behind them.
+  static let upcallPort = WorkerCounters.portCapacity
   /// Empty poll rounds before an adaptive worker goes to sleep.
   private static let spinRounds = 200
 
@@ -162,16 +179,19 @@ public final class Worker: @unchecked Sendable {
     upcalls = SPSCRing(capacity: 2048)
     unionHashes = .allocate(capacity: WorkerCounters.portCapacity)
     unionHashes.initialize(repeating: UnionHash(secrets: secrets), count: WorkerCounters.portCapacity)
-    ports = .allocate(capacity: WorkerCounters.portCapacity)
+    ports = .allocate(capacity: WorkerCounters.portCapacity + 1)
     self.waiting = waiting
-    for i in 0..<WorkerCounters.portCapacity {
+    for i in 0...WorkerCounters.portCapacity {
       (ports + i).initialize(
         to: WorkerPort(
-          transmitter: nil, waiting: waiting + i * Self.waitingCapacity, waitingCount: 0, isDirty: false,
-          isLink: false, maxFrame: 0, numberBigEndian: 0, pendingUpcalls: 0, hasStaleHash: false, missDebt: 0))
+          transmitter: nil, waiting: i == Self.upcallPort ? waiting : waiting + i * Self.waitingCapacity, waitingCount: 0,
+          isDirty: false, isLink: false, isSender: false, isUnderWay: false, maxFrame: 0, numberBigEndian: 0, pendingUpcalls: 0,
+          hasStaleHash: false, missDebt: 0))
     }
     receivers = .allocate(capacity: Self.receiverCapacity)
     dirty = .allocate(capacity: WorkerCounters.portCapacity)
+    senders = .allocate(capacity: WorkerCounters.portCapacity)
+    raised = .allocate(capacity: Self.batchSize)
     staleHashes = .allocate(capacity: WorkerCounters.portCapacity)
     incomingLinks = .allocate(capacity: Self.linkCapacity)
     outgoingLinks = .allocate(capacity: Self.linkCapacity)
@@ -188,6 +208,8 @@ public final class Worker: @unchecked Sendable {
     receivers.deallocate()
     unionHashes.deallocate()
     dirty.deallocate()
+    senders.deallocate()
+    raised.deallocate()
     staleHashes.deallocate()
     incomingLinks.deallocate()
     outgoingLinks.deallocate()
@@ -219,9 +241,13 @@ public final class Worker: @unchecked Sendable {
       var now = sluice_cycles()
       counters.add(.control, now &- start)
       shares.beginRound(now: now)
+      var isComplete = true
       for i in 0..<receiverCount {
         let receiver = receivers[i]
-        guard shares.serves(ports + receiver.port) else { continue }
+        guard shares.serves(ports + receiver.port) else {
+          isComplete = false
+          continue
+        }
         let began = now
         let received = receiver.queue._withUnsafeGuaranteedRef {
           $0.receive(batch.frames, limit: Self.batchSize, memory: memory)
@@ -232,7 +258,11 @@ public final class Worker: @unchecked Sendable {
         worked += received
         let partial = receiver.queue._withUnsafeGuaranteedRef { $0.deliversPartialChecksums }
         let missesBefore = counters.value(.misses)
-        process(count: received, port: receiver.port, completeChecksums: partial)
+        if receiver.isUpcall {
+          processRaised(count: received)
+        } else {
+          process(count: received, port: receiver.port, completeChecksums: partial)
+        }
         flushTransmits()
         now = sluice_cycles()
         shares.charge(
@@ -244,9 +274,11 @@ public final class Worker: @unchecked Sendable {
       for i in 0..<receiverCount {
         if receivers[i].queue._withUnsafeGuaranteedRef({ $0.progress(memory: memory) }) { underWay = true }
       }
+      if senderCount > 0, progressSenders() { underWay = true }
       round &+= 1
       if worked > 0 {
         emptyRounds = 0
+        drain.noteWork()
         if start &- ranked > 1 << 30 {
           table.rank()
           ranked = start
@@ -255,12 +287,14 @@ public final class Worker: @unchecked Sendable {
         continue
       }
       emptyRounds += 1
+      drain.noteEmptyRound(isDrained: isComplete && !underWay && pendingMisses == 0 && lentFrames == 0)
       let end = sluice_cycles()
       counters.add(.idle, end &- start)
       start = end
-      if configuration.mode == .adaptive, emptyRounds > Self.spinRounds {
+      if configuration.mode == .adaptive, emptyRounds > Self.spinRounds, drain.maySleep {
         sleep(underWay: underWay)
         emptyRounds = 0
+        drain.noteWork()
         start = sluice_cycles()
       } else {
         if round & 1023 == 0 { publish() }
@@ -303,6 +337,30 @@ public final class Worker: @unchecked Sendable {
       outgoingLinks[outgoingCount] = Unmanaged.passUnretained(link)
       outgoingCount += 1
     }
+  }
+
+  /// Frames that other workers have and not yet given back.
+  private var lentFrames: Int {
+    var count = 0
+    for i in 0..<outgoingCount { count &+= outgoingLinks[i]._withUnsafeGuaranteedRef { $0.lentCount } }
+    return count
+  }
+
+  /// Looks after the frames that queues without a receiving side have under way; false when there are none.
+  @inline(never)
+  private func progressSenders() -> Bool {
+    var kept = 0
+    for i in 0..<senderCount {
+      let port = Int(senders[i])
+      if let queue = ports[port].transmitter, queue._withUnsafeGuaranteedRef({ $0.progress(memory: memory) }) {
+        senders[kept] = senders[i]
+        kept &+= 1
+      } else {
+        ports[port].isUnderWay = false
+      }
+    }
+    senderCount = kept
+    return kept > 0
   }
 
   /// Sends frames that other workers handed over, and takes returned ones back.
@@ -358,6 +416,10 @@ public final class Worker: @unchecked Sendable {
       case .attachReceiver: attachReceiver(command.pointee)
       case .attachTransmitter: attachTransmitter(command.pointee)
       case .detachPort: detach(Int(command.pointee.port))
+      case .attachUpcalls: attachReceiver(command.pointee, isUpcall: true)
+      case .detachUpcalls: closeReceivers(of: Self.upcallPort)
+      case .setDrainStamp:
+        drain.place = command.pointee.queue.map { UnsafeMutableRawPointer(mutating: $0).assumingMemoryBound(to: UInt64.self) }
       case .setMaxFrame: ports[Int(command.pointee.port)].maxFrame = command.pointee.slot
       case .resume: resume(command.pointee)
       case .releaseFrame:
@@ -414,16 +476,17 @@ public final class Worker: @unchecked Sendable {
     let entry = ports + Int(command.port)
     entry.pointee.transmitter = queue
     entry.pointee.isLink = queue._withUnsafeGuaranteedRef { $0 is LinkQueue }
+    entry.pointee.isSender = !entry.pointee.isLink && queue._withUnsafeGuaranteedRef { !$0.receives }
     entry.pointee.maxFrame = command.slot
     entry.pointee.numberBigEndian = command.number.bigEndian
   }
 
-  private func attachReceiver(_ command: WorkerCommand) {
+  private func attachReceiver(_ command: WorkerCommand, isUpcall: Bool = false) {
     guard let opaque = command.queue else { return }
     precondition(receiverCount < Self.receiverCapacity, "a worker receives from \(Self.receiverCapacity) queues at most")
     let queue = Unmanaged<PortQueue>.fromOpaque(opaque)
-    ports[Int(command.port)].numberBigEndian = command.number.bigEndian
-    receivers[receiverCount] = Receiver(queue: queue, port: Int(command.port))
+    if !isUpcall { ports[Int(command.port)].numberBigEndian = command.number.bigEndian }
+    receivers[receiverCount] = Receiver(queue: queue, port: isUpcall ? Self.upcallPort : Int(command.port), isUpcall: isUpcall)
     receiverCount += 1
     let descriptor = queue._withUnsafeGuaranteedRef { $0.waitDescriptor }
     if descriptor >= 0 { _ = sluice_epoll_add(epoll, descriptor) }
@@ -431,8 +494,27 @@ public final class Worker: @unchecked Sendable {
 
   private func detach(_ port: Int) {
     flushTransmits()
+    closeSender(of: port)
     ports[port].transmitter = nil
     ports[port].maxFrame = 0
+    closeReceivers(of: port)
+  }
+
+  /// Closes the queue of a port that only sends.
+  private func closeSender(of port: Int) {
+    guard ports[port].isSender, let queue = ports[port].transmitter else { return }
+    var kept = 0
+    for i in 0..<senderCount where Int(senders[i]) != port {
+      senders[kept] = senders[i]
+      kept += 1
+    }
+    senderCount = kept
+    ports[port].isUnderWay = false
+    ports[port].isSender = false
+    queue._withUnsafeGuaranteedRef { $0.close(memory: memory) }
+  }
+
+  private func closeReceivers(of port: Int) {
     var kept = 0
     for i in 0..<receiverCount {
       if receivers[i].port == port { close(receivers[i].queue) } else { receivers[kept] = receivers[i]; kept += 1 }
@@ -451,6 +533,7 @@ public final class Worker: @unchecked Sendable {
   private func closeAll() {
     for i in 0..<receiverCount { close(receivers[i].queue) }
     receiverCount = 0
+    for port in 0..<WorkerCounters.portCapacity { closeSender(of: port) }
   }
 
   /// Carries out the pipeline's answer to a miss.
@@ -458,6 +541,7 @@ public final class Worker: @unchecked Sendable {
     let port = Int(command.port)
     let frame = command.frame
     ports[port].pendingUpcalls -= 1
+    pendingMisses -= 1
     let layout = parse(
       memory.bytes(at: frame.address), length: Int(frame.length), inPortBigEndian: ports[port].numberBigEndian,
       into: batch.keys)

@@ -155,6 +155,11 @@ extension Worker {
       bytes &-= UInt64(waiting[i].length)
       drop(waiting[i], port: port, .transmitFull)
     }
+    if entry.pointee.isSender, !entry.pointee.isUnderWay {
+      entry.pointee.isUnderWay = true
+      senders[senderCount] = UInt16(truncatingIfNeeded: port)
+      senderCount &+= 1
+    }
     // Frames handed to another worker are counted there, when they leave.
     guard !entry.pointee.isLink else { return }
     counters.add(port: port, .sentPackets, UInt64(sent))
@@ -201,6 +206,7 @@ extension Worker {
       depth: depth, recircID: UInt16(truncatingIfNeeded: key.pointee[.recircID]), maxLength: 0)
     guard upcalls.push(record) else { return drop(frame, port: port, .upcallRingFull) }
     ports[port].pendingUpcalls += 1
+    pendingMisses += 1
     ringPipeline()
   }
 

@@ -69,6 +69,18 @@ extension Worker {
         code: .attachTransmitter, port: port, slot: maxFrame, number: number, queue: Self.opaque(queue)))
   }
 
+  /// Begins to receive from a queue of the upcall device, whose frames carry a header with their ingress port. One queue at a time; it must
+  /// stay alive until a fence after `detachUpcalls`.
+  public func attachUpcalls(_ queue: PortQueue) { post(WorkerCommand(code: .attachUpcalls, queue: Self.opaque(queue))) }
+
+  public func detachUpcalls() { post(WorkerCommand(code: .detachUpcalls)) }
+
+  /// Says where the worker writes the monotonic time since which it has had nothing under way; see WorkerIdle. The memory must stay until
+  /// a fence after the next call. nil ends it.
+  public func setDrainStamp(_ stamp: UnsafeMutablePointer<UInt64>?) {
+    post(WorkerCommand(code: .setDrainStamp, queue: stamp.map { UnsafeRawPointer($0) }))
+  }
+
   public func setMaxFrame(_ maxFrame: UInt32, port: PortIndex) {
     post(WorkerCommand(code: .setMaxFrame, port: port, slot: maxFrame))
   }
@@ -175,7 +187,7 @@ extension Worker {
         .init(name: $0.name, cycles: sluice_load_relaxed_u64(counters.stages + $0.rawValue))
       },
       packets: total(.packets), batches: total(.batches), exactHits: total(.exactHits),
-      classifierHits: total(.classifierHits), misses: total(.misses), sleeps: total(.sleeps),
+      classifierHits: total(.classifierHits), misses: total(.misses), sleeps: total(.sleeps), badUpcalls: total(.badUpcalls),
       recirculations: total(.recirculations), checksumsCompleted: total(.checksumsCompleted), masks: Int(sluice_load_relaxed_u64(published)),
       framesFree: Int(sluice_load_relaxed_u64(published + 1)), framesTotal: memory.chunkCount,
       cpuNanoseconds: sluice_load_relaxed_u64(published + 2))

@@ -31,7 +31,7 @@ public enum WorkerStage: Int, CaseIterable, Sendable {
 
 /// Totals of a worker.
 enum WorkerTotal: Int, CaseIterable {
-  case packets, batches, exactHits, classifierHits, misses, sleeps, rounds, checksumsCompleted, recirculations
+  case packets, batches, exactHits, classifierHits, misses, sleeps, rounds, checksumsCompleted, recirculations, badUpcalls
 }
 
 /// What a port counts on one worker.
@@ -106,6 +106,8 @@ public struct WorkerSnapshot: Sendable {
   public var classifierHits: UInt64
   public var misses: UInt64
   public var sleeps: UInt64
+  /// Frames of the upcall device dropped because their header is not ours, or names a port that is not there.
+  public var badUpcalls: UInt64
   /// Packets sent through the look-up again; they are in the hits and misses a second time.
   public var recirculations: UInt64
   public var checksumsCompleted: UInt64

@@ -30,7 +30,9 @@ public final class AFXDPQueue: PortQueue, @unchecked Sendable {
   public let socketDescriptor: Int32
   /// Counters and stall detection, for other threads.
   public let monitor: AFXDPMonitor
+  public override var receives: Bool { isReceiving }
 
+  private let isReceiving: Bool
   private let fillTarget: Int
   private let refillBatch: Int
   private let transmitLimit: Int
@@ -56,21 +58,25 @@ public final class AFXDPQueue: PortQueue, @unchecked Sendable {
   ///   if nil.
   /// - Parameter allowZeroCopy: false when the XDP program runs in generic mode.
   /// - Parameter deliversPartialChecksums: true for a veth, whose peer leaves checksums to be completed.
+  /// - Parameter receives: false for a port whose frames come in elsewhere: nothing is lent for receiving, the queue is not for an XSKMAP, and
+  ///   copy mode is used, because a zero-copy driver would give its receive queue away with the other.
   /// - Throws: `PortError`, a sentence with interface, queue, the kernel's words and the remedy.
   public static func open(
     interfaceIndex: Int32, interfaceName: String, queue: UInt32, memory: FrameMemory, ringSize: Int = defaultRingSize,
-    fillTarget: Int? = nil, allowZeroCopy: Bool = true, deliversPartialChecksums: Bool = false
+    fillTarget: Int? = nil, allowZeroCopy: Bool = true, deliversPartialChecksums: Bool = false, receives: Bool = true
   ) throws(PortError) -> AFXDPQueue {
     guard (64...32768).contains(ringSize), ringSize & (ringSize - 1) == 0 else { throw .badRingSize(ringSize) }
     let target = XDPSocket.Target(interfaceIndex: interfaceIndex, interfaceName: interfaceName, queue: queue)
     let region = XDPSocket.Region(base: memory.base, byteCount: memory.byteCount, chunkSize: memory.chunkSize)
-    let socket = try XDPSocket.open(target, region: region, ringSize: ringSize, allowZeroCopy: allowZeroCopy)
+    let socket = try XDPSocket.open(target, region: region, ringSize: ringSize,
+      copyReason: !receives ? "it only sends" : allowZeroCopy ? nil : "the XDP program runs in generic mode")
     return AFXDPQueue(
-      socket: socket, target: target, memory: memory, ringSize: ringSize, fillTarget: fillTarget ?? ringSize,
-      deliversPartialChecksums: deliversPartialChecksums)
+      socket: socket, target: target, memory: memory, ringSize: ringSize,
+      fillTarget: receives ? fillTarget ?? ringSize : 0, deliversPartialChecksums: deliversPartialChecksums)
   }
 
   /// - Parameter socket: an open socket, or rings in plain memory of which a test plays the kernel's side.
+  /// - Parameter fillTarget: 0 for a queue that only sends.
   init(
     socket: consuming XDPSocket, target: XDPSocket.Target, memory: FrameMemory, ringSize: Int, fillTarget: Int,
     deliversPartialChecksums: Bool
@@ -83,7 +89,8 @@ public final class AFXDPQueue: PortQueue, @unchecked Sendable {
     socketDescriptor = socket.descriptor
     monitor = AFXDPMonitor(descriptor: socket.descriptor, isZeroCopy: socket.isZeroCopy)
     tally = monitor.tally
-    self.fillTarget = max(1, min(fillTarget, ringSize))
+    isReceiving = fillTarget > 0
+    self.fillTarget = min(max(0, fillTarget), ringSize)
     // Refilling a few frames at a time would bounce the ring's cache line for each; a quarter of a small ring is
     // still soon.
     refillBatch = max(1, min(32, self.fillTarget / 4))
@@ -122,7 +129,7 @@ public final class AFXDPQueue: PortQueue, @unchecked Sendable {
   public override func receive(
     _ frames: UnsafeMutablePointer<FrameDescriptor>, limit: Int, memory: FrameMemory
   ) -> Int {
-    guard isOpen else { return 0 }
+    guard isOpen, isReceiving else { return 0 }
     let arrived = socket.receive.available(upTo: limit)
     var kept = 0
     if arrived > 0 {

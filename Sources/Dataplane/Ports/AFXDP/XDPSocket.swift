@@ -75,12 +75,11 @@ struct XDPSocket: ~Copyable {
   /// Opens, sizes, maps and binds a socket.
   ///
   /// - Parameter ringSize: entries of each of the four rings, a power of two.
-  /// - Parameter allowZeroCopy: false when the XDP program is attached in generic mode, which cannot feed a zero-copy
-  ///   socket.
+  /// - Parameter copyReason: why zero-copy is not even tried; nil to try it.
   /// - Throws: `PortError.refused` with the step that the kernel refused.
   /// - Source: Documentation/networking/af_xdp.rst.
   static func open(
-    _ target: Target, region: Region, ringSize: Int, allowZeroCopy: Bool
+    _ target: Target, region: Region, ringSize: Int, copyReason: String?
   ) throws(PortError) -> XDPSocket {
     let descriptor = socket(AF_XDP, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw target.refused(.socket, errno) }
@@ -102,7 +101,7 @@ struct XDPSocket: ~Copyable {
         descriptor, offsets.rx, ringSize, UInt64(XDP_PGOFF_RX_RING), &mappings, target)
       let transmit: RingMemory<FrameDescriptor> = try map(
         descriptor, offsets.tx, ringSize, UInt64(XDP_PGOFF_TX_RING), &mappings, target)
-      let mode = try bind(descriptor, target, allowZeroCopy: allowZeroCopy)
+      let mode = try bind(descriptor, target, copyReason: copyReason)
       return XDPSocket(
         descriptor: descriptor, mode: mode, target: target, fill: fill, completion: completion, receive: receive,
         transmit: transmit, mappings: mappings)
@@ -226,10 +225,10 @@ extension XDPSocket {
 
   /// Binds zero-copy if the driver can, else copy.
   private static func bind(
-    _ descriptor: Int32, _ target: Target, allowZeroCopy: Bool
+    _ descriptor: Int32, _ target: Target, copyReason: String?
   ) throws(PortError) -> XDPMode {
-    var reason = "the XDP program runs in generic mode"
-    if allowZeroCopy {
+    var reason = copyReason ?? ""
+    if copyReason == nil {
       let refusal = bindPatiently(descriptor, target, flags: XDP_ZEROCOPY)
       if refusal == 0 { return .zeroCopy }
       // With these no other mode works either; everything else is the driver saying no to zero-copy.
