@@ -3,9 +3,10 @@
 // What: `sluice-bench attack`: what established flows of one port keep of their rate while another port is used for an attack:
 //       a flood of new flows (every packet a miss), or frames that ask for a mask each (an attack on the tuple space).
 // Method: established flows are replayed by port 1 as fast as the worker takes them, so that every cycle that the attack costs is one that
-//         they lose. Windows without and with the attack alternate; each point is the median of the paired ratios. Rates are per second
-//         of the worker's CPU time, so that other work on the machine counts for little. A point has a switch of its own,
-//         so that nothing is left of the attack before.
+//         they lose. Short windows without and with the attack alternate, and each pair gives a ratio; a point is their median, shown with the
+//         least and the greatest of them. Every second pair begins with the attack, so that a machine that slows down or speeds up counts for
+//         neither side. Rates are per second of the worker's CPU time, so that other work on the machine counts for little. A
+//         point has a switch of its own, so that nothing is left of the attack before.
 // Source of the tuple attack: L. Csikor et al., "Tuple Space Explosion", OVS+OVN conference 2020.
 
 import ArgumentParser
@@ -38,9 +39,9 @@ struct Attack: ParsableCommand {
   @Option(help: "Tuples that the attacker uses. Default: a curve.")
   var tuples: Int?
   @Option(help: "Seconds of each window.")
-  var seconds: Double = 0.5
+  var seconds: Double = 0.2
   @Option(help: "Pairs of windows per point.")
-  var rounds: Int = 3
+  var rounds: Int = 11
   @Option(help: "The CPU of the worker. Default: the last.")
   var cpu: Int?
   @Flag(help: "Print a JSON object per point.")
@@ -63,7 +64,7 @@ struct Attack: ParsableCommand {
       case .upcalls:
         for rate in rate.map({ [$0] }) ?? [1e3, 1e4, 1e5, 1e6, 0] { try show(upcalls(rate: rate)) }
       case .tuples:
-        let curve = [1, 16, 64, 256, 1024, 4096, SyntheticFlows.mostTuples]
+        let curve = [1, 16, 64, 256, 1024, 2048, 4096, SyntheticFlows.mostTuples]
         for count in tuples.map({ [$0] }) ?? curve { try show(tuples(count, rate: rate ?? 4000)) }
       }
     }
@@ -88,6 +89,8 @@ struct Attack: ParsableCommand {
   }
 
   private static let attackPort: UInt32 = 50
+  /// From a change of the attack's rate to the window that measures it.
+  private static let settleSeconds = 0.05
 
   /// Measures one point.
   /// - Parameter lead: seconds of attack before the first window.
@@ -103,31 +106,35 @@ struct Attack: ParsableCommand {
     let offered: Double? = rate > 0 ? rate : nil
     var point = AttackPoint(kind: kind, establishedFlows: flows, tuples: tuples, attackPacketsPerSecond: rate)
     var pairs: [(without: Double, with: Double)] = []
-    var attackSeconds = 0.0
     let lostBefore = try bench.counters(1).dropped
+    attacker.setRate(offered)
+    Thread.sleep(forTimeInterval: lead)
     for round in 0..<rounds {
-      attacker.setRate(0)
-      Thread.sleep(forTimeInterval: 0.1)
-      let without = try packetsPerSecond(bench)
-      attacker.setRate(offered)
-      Thread.sleep(forTimeInterval: round == 0 ? lead : 0.1)
-      let before = try bench.counters(Self.attackPort)
-      let with = try packetsPerSecond(bench)
-      let after = try bench.counters(Self.attackPort)
-      attackSeconds += seconds
-      point.attackPackets += after.receivedPackets - before.receivedPackets
-      for (reason, count) in after.drops { point.attackDrops[reason.name, default: 0] += count - (before.drops[reason] ?? 0) }
-      pairs.append((without, with))
+      var pair = (without: 0.0, with: 0.0)
+      for isAttacked in round % 2 == 0 ? [false, true] : [true, false] {
+        attacker.setRate(isAttacked ? offered : 0)
+        Thread.sleep(forTimeInterval: Self.settleSeconds)
+        let before = try bench.counters(Self.attackPort)
+        let rate = try packetsPerSecond(bench)
+        guard isAttacked else {
+          pair.without = rate
+          continue
+        }
+        pair.with = rate
+        point.note(before: before, after: try bench.counters(Self.attackPort))
+      }
+      pairs.append(pair)
     }
     let state = try bench.flows()
     (point.flows, point.masks) = (state.count, state.masks)
     point.establishedLost = try bench.counters(1).dropped - lostBefore
     pairs.sort { $0.with / $0.without < $1.with / $1.without }
+    let ratios = pairs.map { $0.with / $0.without }
     let middle = pairs[pairs.count / 2]
     point.mppsWithout = middle.without / 1e6
     point.mppsWith = middle.with / 1e6
-    point.kept = middle.with / middle.without
-    point.attackPacketsTakenPerSecond = Double(point.attackPackets) / attackSeconds
+    (point.keptLeast, point.kept, point.keptMost) = (ratios[0], ratios[ratios.count / 2], ratios[ratios.count - 1])
+    point.attackPacketsTakenPerSecond = Double(point.attackPackets) / (seconds * Double(rounds))
     return point
   }
 
@@ -162,22 +169,32 @@ struct AttackPoint: Encodable {
   var attackDrops: [String: UInt64] = [:]
   var mppsWithout = 0.0
   var mppsWith = 0.0
-  /// The part of their rate that established flows keep.
+  /// The part of their rate that established flows keep: of all pairs of windows the median, the least and the greatest.
   var kept = 0.0
+  var keptLeast = 0.0
+  var keptMost = 0.0
   /// Packets of established flows that were dropped.
   var establishedLost: UInt64 = 0
   var flows = 0
   var masks = 0
 
-  static let heading = "attack    offered/s    taken/s  tuples  masks    flows  Mpps without  with   kept  lost  attacker's drops"
+  /// Adds what a window did to the attacker.
+  mutating func note(before: PortCounters, after: PortCounters) {
+    attackPackets += after.receivedPackets - before.receivedPackets
+    for (reason, count) in after.drops { attackDrops[reason.name, default: 0] += count - (before.drops[reason] ?? 0) }
+  }
+
+  static let heading =
+    "attack    offered/s    taken/s  tuples  masks    flows  Mpps without  with    kept   least    most  lost  attacker's drops"
 
   var row: String {
     let offered = attackPacketsPerSecond > 0 ? "\(Int(attackPacketsPerSecond))" : "all"
     func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+    func percent(_ ratio: Double) -> String { right(String(format: "%.1f %%", ratio * 100), 8) }
     let drops = attackDrops.sorted { $0.key < $1.key }.filter { $0.value > 0 }.map { "\($0.key) \($0.value)" }
     return kind.rawValue + right(offered, 19 - kind.rawValue.count) + right("\(Int(attackPacketsTakenPerSecond))", 11)
       + right("\(tuples)", 8) + right("\(masks)", 7) + right("\(flows)", 9) + right(String(format: "%.2f", mppsWithout), 14)
-      + right(String(format: "%.2f", mppsWith), 6) + right(String(format: "%.1f %%", kept * 100), 7) + right("\(establishedLost)", 6) + "  "
-      + drops.joined(separator: ", ")
+      + right(String(format: "%.2f", mppsWith), 6) + percent(kept) + percent(keptLeast) + percent(keptMost)
+      + right("\(establishedLost)", 6) + "  " + drops.joined(separator: ", ")
   }
 }
