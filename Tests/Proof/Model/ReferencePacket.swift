@@ -19,8 +19,9 @@ public struct ReferencePacket: Sendable {
   /// Why what happens to this packet is nobody's promise.
   public private(set) var undefined: String?
   private let originalLength: Int
-  /// A label was pushed in front of a VLAN tag: its bytes below the label may look like an IP header.
-  private var hasTagBelowLabel = false
+  /// A label was pushed in front of what is neither a label nor IP (a VLAN tag, an I-TAG, an unknown EtherType): the bytes below it may look
+  /// like an IP header.
+  private var isGuessedBelowLabel = false
 
   public init(_ bytes: [UInt8], inPort: UInt32) {
     self.bytes = bytes
@@ -108,7 +109,7 @@ public struct ReferencePacket: Sendable {
   }
 
   private mutating func pushMPLS(_ type: UInt16) {
-    if headers.tags > 0 { hasTagBelowLabel = true }
+    if headers.tags > 0 || headers.network != .mpls && !headers.isIP { isGuessedBelowLabel = true }
     var entry: UInt128 = 0x100
     if headers.network == .mpls {
       entry = number(bytes, headers.l3, 4) | 0x100
@@ -156,8 +157,8 @@ public struct ReferencePacket: Sendable {
   /// Copies the TTL between the outermost MPLS entry and the header under it: the next entry, or IP.
   private mutating func copyTTL(isInward: Bool) {
     guard headers.network == .mpls else { return }
-    if hasTagBelowLabel {
-      undefined = "what is below a label in front of a tag is guessed"
+    if isGuessedBelowLabel {
+      undefined = "what is below a label in front of something that is not IP is guessed"
       return
     }
     let outer = headers.l3 + 3
