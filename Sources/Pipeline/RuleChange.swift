@@ -130,6 +130,7 @@ extension SwitchCore {
     let hasRules = !added.isEmpty || !removed.isEmpty || !transaction.resets.isEmpty
     guard hasRules || !transaction.groupIDs.isEmpty || !transaction.meterIDs.isEmpty else { return }
     if hasRules {
+      rules.settle()
       credit(removed)
       revalidate(.rules(added: added, removed: removed))
     }

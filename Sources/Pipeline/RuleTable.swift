@@ -3,7 +3,7 @@
 // What: the rules of one table and the search for the one that a packet meets: tuple space search, one subtable per mask,
 //       visited in falling order of their highest priority, helped by tries of the prefixes that rules have.
 // Invariants: a match and a priority belong to at most one entry. `ranked` is in its order whenever a search begins. Every entry's
-//             prefixes are in the tries.
+//             prefixes are in the tries by then, too.
 // Threads: confined to the pipeline thread.
 // Cost: a search visits subtables until the next one's highest priority is not above the best rule found; one that the tries exclude
 //       costs a few instructions. Adding or deleting a rule is a few hash operations and a walk per prefix; the order is repaired
@@ -111,12 +111,18 @@ public final class RuleTable {
   /// - Returns: the matching rule of highest priority, or nil when no rule matches.
   public func lookup(_ key: FlowKey, looked: inout FlowMask) -> RuleEntry? {
     if !isOrdered { order() }
+    settle()
     return withUnsafeBytes(of: key) { key in
       withUnsafeMutableBytes(of: &looked) { looked in
         guard let key = key.baseAddress, let looked = looked.baseAddress else { return nil }
         return find(key, looked)?.takeUnretainedValue()
       }
     }
+  }
+
+  /// Does what adding rules has left for the next search.
+  func settle() {
+    if !tries.isSettled { tries.settle() }
   }
 
   private func find(_ key: UnsafeRawPointer, _ looked: UnsafeMutableRawPointer) -> Unmanaged<RuleEntry>? {

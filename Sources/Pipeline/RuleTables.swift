@@ -47,6 +47,11 @@ public final class RuleTables {
   /// Gives an entry other instructions.
   func change(_ entry: RuleEntry, to new: RuleInstructions) { ledger.change(entry, to: new) }
 
+  /// Does what adding rules has left for the next search, so that no packet waits for it.
+  func settle() {
+    for table in tables { table?.settle() }
+  }
+
   /// The id that the next entry will get.
   var nextID: UInt64 { ledger.nextID }
 

@@ -70,7 +70,7 @@ extension Control {
         return nil
       }
       let stored =
-        bundle.rulesToAdd() == bundle.requests.count
+        bundle.additionCount == bundle.requests.count
         ? StoredBundle(additions: bundle) : try onPlane { core in StoredBundle(bundle, core: core) }
       bundles.append(bundle)
       return stored.change
@@ -93,9 +93,9 @@ extension Control {
   /// Refuses additions beyond the number of rules that the agent holds.
   private func checkRoom(for bundles: [RuleBundle]) throws {
     let count = try onPlane { core in core.rules.count }
-    guard count + bundles.reduce(0, { $0 + $1.rulesToAdd() }) > Self.ruleLimit else { return }
+    guard count + bundles.reduce(0, { $0 + $1.additionCount }) > Self.ruleLimit else { return }
     // Some of them may replace others, which only the switch can tell.
-    let wanted = try onPlane { core in bundles.reduce(core.rules.count) { $0 + $1.rulesToAdd { !core.rules.holds($0) } } }
+    let wanted = try onPlane { core in bundles.reduce(core.rules.count) { $0 + $1.newRules(in: core.rules) } }
     guard wanted <= Self.ruleLimit else { throw RuleFailure.tooMany(limit: Self.ruleLimit, wanted: wanted) }
   }
 

@@ -14,7 +14,9 @@ import Store
 
 /// Changes that are carried out together.
 struct RuleBundle: Sendable {
-  var requests: [RuleChangeRequest] = []
+  private(set) var requests: [RuleChangeRequest] = []
+  /// How many of them add a rule.
+  private(set) var additionCount = 0
   /// By request: a rule's own text, fit to be stored; nil when it has to be written anew because it names ports.
   var texts: [Substring?] = []
   /// By request: the line that it came from, counted from 1.
@@ -29,6 +31,7 @@ struct RuleBundle: Sendable {
   }
 
   mutating func add(_ request: RuleChangeRequest, text: Substring? = nil, line: Int = 0) {
+    if case .add = request { additionCount += 1 }
     requests.append(request)
     texts.append(text)
     lines.append(UInt32(clamping: line))
@@ -40,10 +43,10 @@ struct RuleBundle: Sendable {
     for request in requests { add(request) }
   }
 
-  /// Rules that the bundle adds and that are not there yet, as `isNew` tells.
-  func rulesToAdd(where isNew: (Rule) -> Bool = { _ in true }) -> Int {
-    requests.reduce(0) { count, request in
-      if case .add(let rule) = request, isNew(rule) { count + 1 } else { count }
+  /// How many of the rules that the bundle adds are not in force yet.
+  func newRules(in rules: RuleTables) -> Int {
+    requests.count { request in
+      if case .add(let rule) = request { !rules.holds(rule) } else { false }
     }
   }
 }
