@@ -99,7 +99,7 @@ extension Control {
     guard wanted <= Self.ruleLimit else { throw RuleFailure.tooMany(limit: Self.ruleLimit, wanted: wanted) }
   }
 
-  /// Notes a call about so many rules, whether or not it changed anything.
+  /// Notes a call about so many rules, whether or not it changed anything, or that they were loaded.
   func noteCall(rules count: Int) {
     if count > Self.rulesWorthTrimming { ticksUntilTrim = 2 }
   }

@@ -70,6 +70,7 @@ extension Control {
       }
     }
     load(batch, what: "a rule in the store")
+    noteCall(rules: try onPlane { core in core.rules.count })
     if !ended.isEmpty { try store.apply(StoredChange(deletedRules: ended)) }
     if !keysAreOurs { try store.setRuleKeys(keys, scheme: scheme) }
   }
