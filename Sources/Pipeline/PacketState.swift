@@ -93,6 +93,15 @@ struct PacketState {
     }
   }
 
+  /// The fields as they are now, for people: what nobody knows is zero, but for TTLs, which would end the packet.
+  var keyWithGuesses: FlowKey {
+    var key = key
+    for field in [FlowField.ipTTL, .mplsTTL] where hasUnknown && unknown[field] != 0 && (field == .ipTTL ? isIP : isMPLS) {
+      key[field] = 64
+    }
+    return key
+  }
+
   // MARK: Writing
 
   /// Sets the bits `mask` of a field.

@@ -1,9 +1,9 @@
 // PacketTrace.swift
 //
-// What: turns a translation into the explanation that `sluicectl trace` shows: the packet, the rule it met in each table, what each
-//       action did, groups and buckets, meters, the action set, which bits the answer depends on and why, the flow, and the verdict in one
-//       sentence. TraceWords.swift finds the words.
-// Invariant: plain text only, so that it can leave the pipeline thread; made from a translation, it changes nothing.
+// What: the explanation that `sluicectl trace` shows: the packet, the rule it met in each table, what each action did, groups and
+//       buckets, meters, the action set, which bits the answer depends on and why, the flow, and the verdict in one sentence; where the packet
+//       is parsed again, the same for each round. TraceWords.swift finds the words, TraceWalk.swift follows the packet.
+// Invariant: plain text only, so that it can leave the pipeline thread; made from translations, it changes nothing.
 // Threads: made on the pipeline thread, read anywhere.
 // Cost: for people.
 
@@ -32,11 +32,12 @@ public struct PacketTrace: Sendable, Equatable {
 
   /// The packet's fields.
   public var packet: String
+  /// The steps of all rounds: a packet that is parsed again goes through the tables once more.
   public var steps: [Step]
   public var fields: [Field]
-  /// What is done in the end.
+  /// What is done in the end; of more than one round, each round's behind the one before.
   public var actions: String
-  /// The flow that results: match and actions.
+  /// The flow that results: match and actions; of more than one round, as `actions`.
   public var flow: String
   /// One sentence: `forwarded to port eth2` or `dropped: no rule matched`.
   public var verdict: String
@@ -45,28 +46,50 @@ public struct PacketTrace: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - key: the packet, its `in_port` included.
+  ///   - frame: its bytes, when they are known: where the packet has to be parsed again, only they say what comes to light.
   ///   - printsNames: write ports by name.
-  public init(key: FlowKey, context: TranslationContext, printsNames: Bool = true) {
-    let translation = Translator.translate(key: key, context: context, explains: true)
-    self.init(translation, key: key, ports: context.ports, printsNames: printsNames)
+  public init(key: FlowKey, frame: [UInt8]? = nil, context: TranslationContext, printsNames: Bool = true) {
+    let walk = TraceWalk(key: key, frame: frame, context: context)
+    let names = context.ports.names(printsNames: printsNames)
+    packet = FlowMatch(key, PacketMask.of(key)).text(names: names)
+    let actions = walk.rounds.map { context.ports.text($0.translation.actions, printsNames: printsNames) }
+    let flows = zip(walk.rounds, actions).map { round, actions in
+      "\(FlowMatch(round.key, round.translation.mask).text(names: names)) actions=\(actions)"
+    }
+    self.actions = actions.joined(separator: "; then ")
+    flow = flows.joined(separator: "; then ")
+    verdict = walk.verdict
+    steps = []
+    fields = []
+    for (number, round) in walk.rounds.enumerated() {
+      add(round, number: number, names: names)
+      // What every flow looks at is said once.
+      let looks = number == 0 ? round.translation.looks : round.translation.looks.filter { $0.reason != .always }
+      fields += looks.flatMap { look in
+        FlowMatch(round.key, look.mask).fieldTexts(names: names).map {
+          Field(match: $0, reason: look.reason.explanation + (number == 0 ? "" : ", in round \(number + 1)"))
+        }
+      }
+    }
   }
 
-  /// Explains a translation that was made with `explains`.
-  public init(_ translation: Translation, key: FlowKey, ports: PortSet, printsNames: Bool = true) {
-    let names = ports.names(printsNames: printsNames)
-    let words = TraceWords(names: names, key: key)
-    packet = FlowMatch(key, PacketMask.of(key)).text(names: names)
-    steps = []
-    for step in translation.steps {
+  /// Adds the steps of one round.
+  private mutating func add(_ round: TraceWalk.Round, number: Int, names: PortNames) {
+    let words = TraceWords(names: names, key: round.key)
+    for step in round.translation.steps {
       switch step {
       case .matched(let table, let entry):
         steps.append(
           Step(
             table: Int(table), rule: entry?.rule.text(names: names) ?? "", actions: entry?.instructions.text(names: names) ?? "drop",
             notes: entry == nil ? ["no rule matches"] : []))
-      case .resumed(let id, let table):
-        steps.append(
-          Step(table: Int(table), rule: "", actions: "", notes: ["comes back as recirc_id(0x\(String(id, radix: 16)))"]))
+      case .resumed(_, let table):
+        let seen = FlowMatch(round.key, PacketMask.of(round.key)).text(names: names)
+        var notes = ["round \(number + 1), parsed again: \(seen)"]
+        if round.isGuessed {
+          notes.append("what has come to light was not given: fields are taken as 0, a TTL as 64; trace the packet's bytes to know")
+        }
+        steps.append(Step(table: Int(table), rule: "", actions: "", notes: notes))
       case .bucketEnds: words.indentation -= 1
       default:
         if let text = words.describe(step) {
@@ -76,13 +99,6 @@ public struct PacketTrace: Sendable, Equatable {
         if case .bucket = step { words.indentation += 1 }
       }
     }
-    fields = translation.looks.flatMap { look in
-      FlowMatch(key, look.mask).fieldTexts(names: names).map { Field(match: $0, reason: look.reason.explanation) }
-    }
-    actions = ports.text(translation.actions, printsNames: printsNames)
-    let match = FlowMatch(key, translation.mask)
-    flow = "\(match.text(names: names)) actions=\(actions)"
-    verdict = TraceVerdict(ports: ports, key: key).sentence(translation)
   }
 }
 

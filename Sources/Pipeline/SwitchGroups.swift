@@ -40,8 +40,10 @@ extension SwitchCore {
   }
 
   /// What happens to a packet now, in words. Changes nothing.
-  public func explain(_ key: FlowKey, printsNames: Bool = true) -> PacketTrace {
-    PacketTrace(key: key, context: context, printsNames: printsNames)
+  ///
+  /// - Parameter frame: the packet's bytes, when they are known.
+  public func explain(_ key: FlowKey, frame: [UInt8]? = nil, printsNames: Bool = true) -> PacketTrace {
+    PacketTrace(key: key, frame: frame, context: context, printsNames: printsNames)
   }
 
   /// One group, or all, with counters up to this moment; in the order of their numbers.

@@ -1,6 +1,6 @@
 // TraceWords.swift
 //
-// What: the words of an explanation: a line per step of a translation, and the verdict.
+// What: the words of an explanation: a line per step of a translation. TraceWalk.swift finds the verdict.
 // Threads: used on the pipeline thread.
 // Cost: for people.
 
@@ -44,7 +44,7 @@ final class TraceWords {
       port.map { "\(describe(station)) is on port \(names.format($0))" } ?? "\(describe(station)) is not known: flooded"
     case .flooded: "flooded"
     case .noEffect(let why): "nothing to do: \(why)"
-    case .recirculated(let id): "parsed again before anything more can be said: recirc_id(0x\(String(id, radix: 16)))"
+    case .recirculated(let id): "parsed again before the next table or action: recirc_id(0x\(String(id, radix: 16)))"
     }
   }
 
@@ -85,81 +85,5 @@ final class TraceWords {
 
   private func target(_ port: UInt32) -> String {
     port <= ReservedPort.largestOrdinary || port == ReservedPort.local ? " to port \(names.format(port))" : ""
-  }
-}
-
-/// Says in one sentence what becomes of a packet.
-struct TraceVerdict {
-  private let ports: PortSet
-  private let key: FlowKey
-  private var ttl: UInt128
-  private var targets: [String] = []
-  private var isCopied = false
-  private var comesBack = false
-  private var isMetered = false
-  /// Selections that the walk is within.
-  private var selections = 0
-  /// What ended the packet, or a copy of it, on its way.
-  private var end: String?
-
-  init(ports: PortSet, key: FlowKey) {
-    self.ports = ports
-    self.key = key
-    ttl = key[.ipTTL]
-  }
-
-  func sentence(_ translation: Translation) -> String {
-    if let drop = translation.drop {
-      if drop == .noRule, let table = translation.missTable, table != 0 { return "dropped: no rule of table \(table) matched" }
-      return "dropped: \(drop.explanation)"
-    }
-    var walk = self
-    walk.run(translation.actions)
-    let sent = walk.words
-    guard let end = walk.end else { return sent.isEmpty ? "dropped: \(TranslationDrop.ruleDrops.explanation)" : sent }
-    return sent.isEmpty ? "dropped: \(end)" : "\(sent), then dropped: \(end)"
-  }
-
-  /// Follows a list as a worker would.
-  private mutating func run(_ actions: [FlowAction]) {
-    for action in actions {
-      switch action {
-      case .output(let index): targets.append(ports.port(at: index).map(\.name) ?? "index \(index)")
-      case .controller: isCopied = true
-      case .setField(.ipTTL, let value, let mask): ttl = ttl & ~mask | value & mask
-      case .decrementTTL:
-        guard ttl > 1 else {
-          end = "its TTL is \(ttl) and would be decremented"
-          return
-        }
-        ttl -= 1
-      case .meter: isMetered = true
-      case .clone(let list): branch(list)
-      case .select(let table, let lists):
-        let lines: UInt8 = key[.ethType] == UInt128(EtherType.ipv6) ? 3 : 1
-        let hash = table.hash(of: key, lines: lines, level: selections)
-        guard let bucket = table.bucket(hash: hash), lists.indices.contains(bucket) else { break }
-        selections += 1
-        branch(lists[bucket])
-        selections -= 1
-      case .recirculate: comesBack = true
-      default: break
-      }
-    }
-  }
-
-  private mutating func branch(_ list: [FlowAction]) {
-    let before = ttl
-    run(list)
-    ttl = before
-  }
-
-  private var words: String {
-    var parts: [String] = []
-    if !targets.isEmpty { parts.append("forwarded to port\(targets.count == 1 ? "" : "s") \(targets.joined(separator: ", "))") }
-    if isCopied { parts.append("copied to whoever watches") }
-    if comesBack { parts.append("parsed again to go on") }
-    let text = parts.joined(separator: " and ")
-    return isMetered && !text.isEmpty ? "\(text), within the rate of its meter" : text
   }
 }

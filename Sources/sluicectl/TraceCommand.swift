@@ -53,10 +53,12 @@ struct Trace: AsyncParsableCommand {
   static func text(_ reply: Sluice_V1_TraceReply) -> String {
     var lines = ["Packet:   \(reply.packet)", ""]
     for step in reply.steps {
-      lines.append("table \(step.table): \(step.rule.isEmpty ? "no rule matches" : step.rule)")
+      // Without a rule the first note says what there is instead: none matches, or the packet has been parsed again.
+      let headline = step.rule.isEmpty ? step.notes.first ?? "no rule matches" : step.rule
+      lines.append("table \(step.table): \(headline)")
       // A rule's own line mostly ends with its actions.
       if !step.actions.isEmpty, !step.rule.contains("actions=") { lines.append("    actions=\(step.actions)") }
-      lines += step.notes.map { "    \($0)" }
+      lines += step.notes.dropFirst(step.rule.isEmpty ? 1 : 0).map { "    \($0)" }
     }
     if !reply.fields.isEmpty {
       lines += ["", "Depends on:"]

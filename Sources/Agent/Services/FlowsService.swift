@@ -39,6 +39,7 @@ struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
     try await context.answer {
       let inPort: UInt32? = request.inPort.isEmpty ? nil : try await number(of: request.inPort)
       var key: FlowKey
+      var bytes: [UInt8]?
       switch request.packet {
       case .description_p(let text)?:
         let match = try FlowMatch(text: text, names: await context.control.portNames())
@@ -54,20 +55,22 @@ struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
           throw RPCError(
             code: .invalidArgument, message: "a frame says not by which port it comes in; expected in_port as well")
         }
-        let parsed = parseFrame(Array(frame), inPort: inPort)
+        let whole = Array(frame)
+        let parsed = parseFrame(whole, inPort: inPort)
         if let problem = Malformation(rawValue: parsed.layout.problem) {
           throw RPCError(
             code: .invalidArgument,
             message: "the workers would drop this frame of \(frame.count) bytes as malformed: \(problem.name)")
         }
         key = parsed.key
+        bytes = whole
       case nil:
         throw RPCError(
           code: .invalidArgument, message: "no packet is given; expected a description in rule syntax, or a frame in hex")
       }
-      let packet = key
+      let (packet, frame) = (key, bytes)
       let trace = try await context.plane.perform { core in
-        core.explain(packet)
+        core.explain(packet, frame: frame)
       }
       return Sluice_V1_TraceReply(trace)
     }

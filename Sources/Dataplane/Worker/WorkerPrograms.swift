@@ -37,7 +37,7 @@ struct RecirculatedFrame: BitwiseCopyable {
 
 extension Worker {
   /// Rounds of look-up after the first that a packet may go through.
-  static let recirculationLimit: UInt8 = 8
+  public static let recirculationLimit: UInt8 = 8
 
   /// Does with a frame what a flow says, and counts it.
   @inline(__always)
