@@ -19,6 +19,8 @@ extension Control {
   func loadRules() throws {
     rulesAreOperators = try store.rulesAreOperators()
     guard rulesAreOperators else {
+      // The keys of the rules that will come are this build's: without the note the next start would make them all anew.
+      if try store.ruleKeyScheme() != RuleKey.scheme { try store.setRuleKeys([], scheme: RuleKey.scheme) }
       load(configuredRules().map { .add($0) }, what: "a rule of the configuration")
       return
     }
