@@ -1,0 +1,292 @@
+// FlowTableTests.swift
+//
+// The flow table in the kernel: placing, withdrawing, pins, and what the next agent finds. Packets go through the program by BPF_PROG_TEST_RUN.
+
+import CLibbpf
+import CSluice
+import Dataplane
+import Glibc
+import Testing
+
+@testable import KernelTier
+
+/// A table, the tier and its ports, of which 1 to 4 are there and have both hooks.
+struct Table {
+  let maps: FlowTableMaps
+  let tier: KernelFlowTier
+  let ports: KernelPorts
+
+  init(maps: FlowTableMaps? = nil, flows: Int = 1024) throws {
+    self.maps = try maps ?? FlowTableMaps.create(flows: flows)
+    ports = KernelPorts(maps: self.maps)
+    for index in 1...4 where maps == nil { try ports.set(Self.port(UInt16(index))) }
+    tier = try KernelFlowTier(maps: self.maps)
+  }
+
+  static func port(_ index: PortIndex) -> KernelPort {
+    // The loopback interface is in every namespace; nothing is sent to it in a dry run.
+    KernelPort(
+      index: index, interfaceIndex: 1, number: UInt32(index), hooks: [.xdp, .tc], maxFrame: 1514, worker: 0, isUp: true)
+  }
+
+  /// The flow that a frame which comes in by a port belongs to.
+  static func flow(
+    _ frame: [UInt8], _ fields: [FlowField] = [.ethType, .ipv4Src], _ actions: [FlowAction] = [.output(2)], port: PortIndex = 1, id: UInt64 = 1
+  ) -> TierFlow {
+    var mask = FlowMask()
+    for field in [.inPort, .recircID] + fields { mask.include(field) }
+    let key = parseFrame(frame, inPort: UInt32(port)).key & mask
+    return TierFlow(key: key, mask: mask, actions: actions, port: port, worker: 0, id: id)
+  }
+
+  /// Lets a flow's packets be answered by the kernel: its worker says that nothing of before is under way.
+  func settle() { sluice_store_release_u64(maps.drainStamp(worker: 0), .max / 2) }
+
+  /// Offers a flow; nil when it is refused for now.
+  func offer(_ flow: TierFlow) -> TierHandle? {
+    do throws(TierRefusal) {
+      return try tier.offer(flow)
+    } catch {
+      #expect(error.isTemporary)
+      return nil
+    }
+  }
+
+  func dry(_ hook: KernelDryRun.Hook, port: PortIndex = 1) throws -> KernelDryRun {
+    try KernelDryRun(hook, flows: FlowHookSpec(maps: maps, port: port, upInterfaceIndex: 1))
+  }
+}
+
+/// A frame whose source address is number `i` of many.
+func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 255).\(i >> 8 & 255).\(i & 255)")) }
+
+@Suite(.enabled(if: BPFSupport.isThere, BPFSupport.comment)) struct FlowTableTests {
+  @Test(arguments: [KernelDryRun.Hook.xdp, .tc])
+  func whatIsPlacedIsAnsweredByTheKernel(hook: KernelDryRun.Hook) throws {
+    let table = try Table()
+    let dry = try table.dry(hook)
+    let frame = Packet.frame(.ipv4(from: "10.0.0.1"))
+    #expect(try dry.run(frame) == .up)
+    let handle = try table.tier.offer(Table.flow(frame))
+    // Those of before are still under way.
+    #expect(try dry.run(frame) == .up)
+    table.settle()
+    #expect(try dry.run(frame) == .outputs([.init(port: 2, bytes: frame)]))
+    #expect(try dry.run(Packet.frame(.ipv4(from: "10.0.0.2"))) == .up)
+    #expect(table.tier.count == 1)
+    let counts = table.tier.counts(of: handle)
+    #expect(counts.packets == 1)
+    #expect(counts.bytes == UInt64(frame.count))
+    #expect(counts.usedNanoseconds > 0)
+    table.tier.withdraw(handle)
+    #expect(try dry.run(frame) == .up)
+    table.tier.fence()
+    #expect(table.tier.counts(of: handle).packets == 1)
+    table.tier.release(handle)
+    #expect(table.tier.count == 0)
+    #expect(table.tier.counts(of: handle) == TierCounts())
+  }
+
+  @Test(arguments: [KernelDryRun.Hook.xdp, .tc])
+  func ipv6UsesBothLines(hook: KernelDryRun.Hook) throws {
+    let table = try Table()
+    table.settle()
+    let dry = try table.dry(hook)
+    let frame = Packet.frame(.ipv6(from: "2001:db8::7"))
+    _ = try table.tier.offer(Table.flow(frame, [.ethType, .ipv6Src, .ipv6Dst], []))
+    #expect(try dry.run(frame) == .drop)
+    #expect(try dry.run(Packet.frame(.ipv6(from: "2001:db8::8"))) == .up)
+  }
+
+  @Test func everyPortLooksOnlyAtItsOwnMasks() throws {
+    let table = try Table()
+    table.settle()
+    let frame = Packet.frame(.ipv4(from: "10.0.0.1"))
+    _ = try table.tier.offer(Table.flow(frame, port: 3))
+    #expect(try table.dry(.tc, port: 1).run(frame) == .up)
+    #expect(try table.dry(.tc, port: 3).run(frame) == .outputs([.init(port: 2, bytes: frame)]))
+  }
+
+  @Test func thousandsOfFlowsComeAndGo() throws {
+    let table = try Table(flows: 16384)
+    table.settle()
+    let dry = try table.dry(.xdp)
+    var handles: [(Int, TierHandle)] = []
+    var refused = 0
+    for i in 1...6000 {
+      guard let handle = table.offer(Table.flow(numbered(i), id: UInt64(i))) else {
+        refused += 1
+        continue
+      }
+      handles.append((i, handle))
+    }
+    #expect(refused < 6)
+    #expect(Set(table.tier.refusals.keys).isSubset(of: ["bucket-full", "tag"]))
+    #expect(table.tier.count == handles.count)
+    for (i, _) in handles.prefix(500) { #expect(try dry.run(numbered(i)) == .outputs([.init(port: 2, bytes: numbered(i))])) }
+    for (i, handle) in handles where i % 2 == 0 { table.tier.withdraw(handle) }
+    table.tier.fence()
+    for (i, handle) in handles where i % 2 == 0 { table.tier.release(handle) }
+    for (i, _) in handles.prefix(500) {
+      #expect(try dry.run(numbered(i)) == (i % 2 == 0 ? .up : .outputs([.init(port: 2, bytes: numbered(i))])))
+    }
+    #expect(table.tier.count == handles.count { $0.0 % 2 != 0 })
+  }
+
+  @Test func aFullTableRefusesAndTakesAgain() throws {
+    let table = try Table(flows: 1024)
+    var handles: [TierHandle] = []
+    for i in 1...3000 {
+      if let handle = table.offer(Table.flow(numbered(i))) { handles.append(handle) }
+    }
+    #expect(handles.count == table.tier.capacity)
+    #expect(table.tier.refusals["table-full", default: 0] > 1000)
+    table.tier.withdraw(handles[0])
+    table.tier.fence()
+    table.tier.release(handles[0])
+    _ = try table.tier.offer(Table.flow(numbered(4000)))
+    table.tier.withdrawAll()
+    #expect(table.tier.count == 0)
+  }
+
+  @Test func masksAreLimitedPerPortAndTheirPlacesComeFree() throws {
+    let table = try Table()
+    table.settle()
+    let dry = try table.dry(.tc)
+    let frame = Packet.frame(.ipv4(from: "10.0.0.1"))
+    func flow(_ bits: Int) -> TierFlow {
+      var flow = Table.flow(frame, [.ethType])
+      flow.mask[.ipv4Src] = FlowField.ipv4Src.allOnes << UInt128(bits) & FlowField.ipv4Src.allOnes
+      flow.key = parseFrame(frame, inPort: 1).key & flow.mask
+      return flow
+    }
+    var handles = try (0..<15).map { try table.tier.offer(flow($0)) }
+    #expect { _ = try table.tier.offer(flow(20)) } throws: { ($0 as? TierRefusal)?.cause == "masks" }
+    // Another port has a list of its own.
+    var other = Table.flow(frame, [.ethType, .ipv4Dst], port: 2)
+    other.id = 9
+    _ = try table.tier.offer(other)
+    let gone = handles.remove(at: 5)
+    table.tier.withdraw(gone)
+    table.tier.fence()
+    table.tier.release(gone)
+    _ = try table.tier.offer(flow(20))
+    #expect(try dry.run(frame) == .outputs([.init(port: 2, bytes: frame)]))
+  }
+
+  @Test func busyMasksComeToTheFront() throws {
+    let maps = try FlowTableMaps.create(flows: 1024)
+    var masks = MaskTable(maps: maps)
+    func mask(_ bits: Int) -> FlowMask {
+      var mask = FlowMask()
+      mask[.ipv4Src] = UInt128(UInt32.max << UInt32(bits))
+      return mask
+    }
+    let numbers = try (0..<5).map { try masks.use(mask($0), port: 1, fence: {}) }
+    masks.hit(numbers[3], port: 1, packets: 1000)
+    masks.hit(numbers[1], port: 1, packets: 300)
+    masks.hit(numbers[0], port: 1, packets: 10)
+    var seen: [[UInt8]] = []
+    func list() -> [UInt8] {
+      let port = maps.ports.base[1]
+      return withUnsafeBytes(of: port.masks) { Array($0.prefix(Int(port.mask_count))) }
+    }
+    masks.rank { seen.append(list()) }
+    // Every mask could be found at every moment.
+    for seen in seen { #expect(Set(seen) == Set(numbers.map(UInt8.init))) }
+    #expect(seen.count == 2)
+    #expect(list() == [3, 1, 0, 2, 4].map { UInt8(numbers[$0]) })
+    #expect(masks.list(of: 1) == [3, 1, 0, 2, 4].map { numbers[$0] })
+    masks.rank { Issue.record("nothing is to be changed") }
+  }
+
+  @Test func moreMasksThanThereAreNumbersTakeOldOnesBack() throws {
+    let maps = try FlowTableMaps.create(flows: 1024)
+    var masks = MaskTable(maps: maps)
+    var random = SystemRandomNumberGenerator()
+    var fences = 0
+    for round in 0..<1000 {
+      var mask = FlowMask()
+      mask[.ipv4Src] = UInt128(UInt32(round + 1))
+      mask[.ipv4Dst] = UInt128(UInt32.random(in: 1...UInt32.max, using: &random))
+      let port = PortIndex(round % 7)
+      let number = try masks.use(mask, port: port, fence: { fences += 1 })
+      #expect(masks.mask(number) == mask)
+      masks.unuse(number, port: port)
+    }
+    #expect(fences < 10)
+    #expect(masks.count == 0)
+  }
+
+  @Test func programsAreShared() throws {
+    let table = try Table()
+    let actions: [FlowAction] = [.decrementTTL, .output(2)]
+    let first = try table.tier.offer(Table.flow(numbered(1), [.ethType, .ipv4Src], actions))
+    let second = try table.tier.offer(Table.flow(numbered(2), [.ethType, .ipv4Src], actions))
+    #expect(table.tier.used["sluice_programs"] == 1)
+    for handle in [first, second] { table.tier.withdraw(handle) }
+    table.tier.fence()
+    for handle in [first, second] { table.tier.release(handle) }
+    #expect(table.tier.used["sluice_programs"] == 0)
+  }
+
+  @Test func aFlowWhosePortIsNotThereIsRefused() throws {
+    let table = try Table()
+    let frame = numbered(1)
+    #expect { _ = try table.tier.offer(Table.flow(frame, [.ethType], [.output(9)])) } throws: { ($0 as? TierRefusal)?.cause == "port" }
+    try table.ports.remove(2)
+    #expect { _ = try table.tier.offer(Table.flow(frame)) } throws: { ($0 as? TierRefusal)?.isTemporary == true }
+    #expect(table.ports.ports().map(\.index) == [1, 3, 4])
+  }
+
+  @Test func xdpAloneTakesNoFloods() throws {
+    let table = try Table()
+    var port = Table.port(1)
+    port.hooks = .xdp
+    try table.ports.set(port)
+    #expect { _ = try table.tier.offer(Table.flow(numbered(1), [.ethType], [.output(2), .output(3)])) } throws: {
+      ($0 as? TierRefusal)?.cause == "hook"
+    }
+    _ = try table.tier.offer(Table.flow(numbered(1), [.ethType], [.output(2)]))
+  }
+
+  @Test func aPortIsAsItWasSet() throws {
+    let table = try Table()
+    let port = KernelPort(
+      index: 5, interfaceIndex: 1, number: 77, hooks: [.tc, .peer, .clsact], maxFrame: 9014, worker: 3, peerMAC: MAC.other, isUp: true)
+    try table.ports.set(port)
+    #expect(table.ports.ports().last == port)
+    table.ports.setUp(5, false)
+    #expect(table.ports.ports().last?.isUp == false)
+    #expect(try table.ports.counters(of: 5) == KernelPortCounters())
+  }
+
+  @Test func aWaitForProgramsIsShort() throws {
+    let table = try Table()
+    for i in 1...3 {
+      let handle = try table.tier.offer(Table.flow(numbered(i)))
+      table.tier.fence()
+      table.tier.withdraw(handle)
+      table.tier.fence()
+      table.tier.fence()
+      table.tier.release(handle)
+    }
+    #expect(table.tier.fences.count == 3)
+    #expect(table.tier.fences.nanoseconds < 3_000_000_000)
+    print("a fence takes \(table.tier.fences.nanoseconds / 3 / 1000) us")
+  }
+
+  @Test func factsAreRead() throws {
+    let table = try Table()
+    _ = try table.tier.offer(Table.flow(numbered(1)))
+    let program = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil, flows: FlowHookSpec(maps: table.maps, port: 1))
+    let facts = try KernelFacts.read(maps: table.maps, programIDs: [program.identity.id, .max], used: table.tier.used)
+    #expect(facts.programs.map(\.name) == ["sluice_xdp"])
+    #expect(facts.programs[0].type == "xdp")
+    #expect(facts.programs[0].verifiedInstructions > 100)
+    let flows = try #require(facts.maps.first { $0.name == "sluice_flows" })
+    #expect(flows.entries == 1024)
+    #expect(flows.used == 1)
+    #expect(flows.bytes >= 1024 * 128)
+  }
+}
