@@ -53,7 +53,7 @@ var targets: [Target] = [
 
   .target(name: "TestSupport", dependencies: ["Dataplane", "CSluice"], path: "Tests/TestSupport", swiftSettings: plain),
   .target(
-    name: "ProofModel", dependencies: ["Dataplane", "Pipeline", "CSluice", "TestSupport"], path: "Tests/Proof/Model", swiftSettings: plain),
+    name: "ProofModel", dependencies: ["Dataplane", "Pipeline", "KernelTier", "CSluice", "TestSupport"], path: "Tests/Proof/Model", swiftSettings: plain),
   .executableTarget(
     name: "sluice-proof", dependencies: ["ProofModel", "TestSupport", argumentParser], path: "Tests/Proof/Program", swiftSettings: plain),
   .testTarget(

@@ -13,6 +13,7 @@ Packaging/deps.sh build test
 
 : "${FUZZ_RUNS:=200000}"
 : "${PROOF_PACKETS:=1000000}"
+: "${KERNEL_PROOF_PACKETS:=200000}"
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 results=()
@@ -52,6 +53,7 @@ features() { Packaging/venv.sh && .venv/bin/python Packaging/features.py --check
 # See Tests/Proof/README.md. Run them alone: the attack is measured in time.
 proof() {
   .build/release/sluice-proof sameness --packets "$PROOF_PACKETS"
+  .build/release/sluice-proof kernel --packets "$KERNEL_PROOF_PACKETS"
   .build/release/sluice-proof barrier
   .build/release/sluice-proof attack
 }

@@ -153,8 +153,8 @@ public final class FlowTableMaps: Sendable {
   public func pin(directory: String = FlowTableMaps.directory) throws(KernelTierError) {
     let parent = directory.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
     try BPFSystem.makePinDirectory(parent)
-    // A crash may have left this one behind.
-    let unfinished = directory + ".unfinished"
+    // A crash may have left this one behind. The BPF file system keeps names with dots for itself.
+    let unfinished = directory + "-unfinished"
     _ = try BPFSystem.removePins(unfinished)
     try BPFSystem.makePinDirectory(unfinished)
     for (name, map) in handles { try BPFSystem.pin(map.descriptor, path: "\(unfinished)/\(name)") }

@@ -15,7 +15,7 @@ import Testing
 private func withPins(_ body: (String) throws -> Void) throws {
   let root = "/sys/fs/bpf/sluice-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
   defer {
-    for name in ["/v1", "/v1.unfinished", "/v7"] { _ = try? BPFSystem.removePins(root + name) }
+    for name in ["/v1", "/v1-unfinished", "/v7"] { _ = try? BPFSystem.removePins(root + name) }
     rmdir(root)
   }
   try body(root + "/v1")
@@ -109,7 +109,7 @@ private func withPins(_ body: (String) throws -> Void) throws {
 
   @Test func anUnfinishedPinningIsInNobodysWay() throws {
     try withPins { directory in
-      let unfinished = directory + ".unfinished"
+      let unfinished = directory + "-unfinished"
       try BPFSystem.makePinDirectory(unfinished)
       let map = try SharedMap.makeInner()
       try BPFSystem.pin(map.descriptor, path: unfinished + "/sluice_flows")

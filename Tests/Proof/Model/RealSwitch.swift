@@ -14,10 +14,14 @@ public final class RealSwitch {
   private var queues: [LockstepQueue] = []
   private var nextNumber: UInt32 = 1
 
+  /// Longest frame that leaves by a port.
+  public static let maxFrame = 1700
+
   /// What came of each frame of an exchange, in the order of the frames.
   public typealias Departures = [[Departure]]
 
-  public init(ports model: [ReferencePort]) throws {
+  /// - Parameter placement: which flows are offered to a tier in front of the worker. A port's index is its number.
+  public init(ports model: [ReferencePort], placement: FlowPlacement = .off) throws {
     let worker = WorkerConfiguration(
       chunkSize: 2048, chunkCount: 16384, flowLimit: 20_000, exactEntries: 4096, upcallBudget: 1024)
     sluice = try Switch(configuration: SwitchConfiguration(workers: [worker], flowIdleSeconds: 600))
@@ -27,8 +31,8 @@ public final class RealSwitch {
       queues.append(queue)
       try sluice.performAndWait { core in
         _ = try core.addPort(
-          name: "p\(port.number)", number: port.number, queues: [WorkerQueue(worker: 0, queue: queue)], maxFrame: 1700,
-          isUp: port.isUp, noFlood: port.noFlood)
+          name: "p\(port.number)", number: port.number, index: PortIndex(port.number), queues: [WorkerQueue(worker: 0, queue: queue)],
+          maxFrame: UInt32(Self.maxFrame), isUp: port.isUp, noFlood: port.noFlood, placement: placement)
       }
     }
   }

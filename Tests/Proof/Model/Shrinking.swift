@@ -1,20 +1,25 @@
 // Shrinking.swift
 //
 // What: makes a difference small: fewer frames, fewer rules, fewer actions, fewer fields, as long as it is still there.
-// Invariant: what it returns differs by itself when its frames are sent one by one through an empty switch, or says that it does not.
+// Invariant: what it returns differs by itself when its frames are judged one by one in an empty switch, or says that it does not.
 // Threads: the caller's.
 // Cost: a load of the switch for each attempt; some hundreds.
 
 import TestSupport
 
 struct Shrinking {
+  /// What differs for a frame, which is sent now; nil when nothing does.
+  typealias Judge = (_ frame: [UInt8], _ inPort: UInt32, _ number: UInt32, _ model: ReferenceSwitch) throws -> String?
+
   let real: RealSwitch
   let seed: UInt64
+  private let judge: Judge
   private var model: ReferenceSwitch
   private var frames: [(bytes: [UInt8], inPort: UInt32)] = []
 
-  init(real: RealSwitch, world: World) {
+  init(real: RealSwitch, world: World, judge: Judge? = nil) {
     self.real = real
+    self.judge = judge ?? { try Self.difference(real, $0, $1, $2, $3) }
     seed = world.seed
     model = world.model
   }
@@ -62,20 +67,34 @@ struct Shrinking {
       var bytes = frame.bytes
       store(UInt128(number), &bytes, bytes.count - 4, 4)
       bytes = Self.withRightSums(bytes)
-      let drops = try real.drops()
-      let outcome = try real.exchange([(bytes, frame.inPort)], first: number)[0]
-      let answers = model.answers(bytes, inPort: frame.inPort)
-      guard answers.allSatisfy({ $0.undefined == nil }), !answers.contains(where: { $0.departures == outcome }) else { continue }
-      let now = try real.drops()
-      let reasons = now.filter { $0.value != drops[$0.key] ?? 0 }.map(\.key.name).sorted()
-      func text(_ departures: [Departure]) -> String {
-        departures.isEmpty ? "nothing" : departures.map { "\($0.port): \(hexadecimal($0.bytes))" }.joined(separator: "\n      ")
-      }
-      return "the switch and the reference differ"
-        + "\n  in  \(frame.inPort): \(hexadecimal(bytes))\n  is    \(text(outcome))\(reasons.isEmpty ? "" : " (dropped: \(reasons.joined(separator: ", ")))")"
-        + "\n  wants \(text(answers[0].departures))" + (answers.count > 1 ? " or \(answers.count - 1) others" : "")
+      if let what = try judge(bytes, frame.inPort, number, model) { return what }
     }
     return nil
+  }
+
+  /// What differs between what the switch sends and what the reference says.
+  private static func difference(
+    _ real: RealSwitch, _ bytes: [UInt8], _ inPort: UInt32, _ number: UInt32, _ model: ReferenceSwitch
+  ) throws -> String? {
+    let drops = try real.drops()
+    let outcome = try real.exchange([(bytes, inPort)], first: number)[0]
+    let answers = model.answers(bytes, inPort: inPort)
+    guard answers.allSatisfy({ $0.undefined == nil }), !answers.contains(where: { $0.departures == outcome }) else { return nil }
+    let now = try real.drops()
+    let reasons = now.filter { $0.value != drops[$0.key] ?? 0 }.map(\.key.name).sorted()
+    return text("the switch", bytes, inPort, is: outcome, wants: answers, reasons: reasons)
+  }
+
+  /// A difference, for people.
+  static func text(
+    _ who: String, _ bytes: [UInt8], _ inPort: UInt32, is outcome: [Departure], wants answers: [ReferenceAnswer], reasons: [String] = []
+  ) -> String {
+    func text(_ departures: [Departure]) -> String {
+      departures.isEmpty ? "nothing" : departures.map { "\($0.port): \(hexadecimal($0.bytes))" }.joined(separator: "\n      ")
+    }
+    return "\(who) and the reference differ"
+      + "\n  in  \(inPort): \(hexadecimal(bytes))\n  is    \(text(outcome))\(reasons.isEmpty ? "" : " (dropped: \(reasons.joined(separator: ", ")))")"
+      + "\n  wants \(text(answers[0].departures))" + (answers.count > 1 ? " or \(answers.count - 1) others" : "")
   }
 
   /// A frame whose number was changed gets the checksums that go with it.
