@@ -12,14 +12,12 @@
 #include <linux/types.h>
 
 #include "hash.h"
+#include "policy_abi.h"
 
 /* The programs' names: how a leftover of a crashed agent is recognised. The kernel keeps 15 characters. */
 #define SLUICE_XDP_PROGRAM "sluice_xdp"
 #define SLUICE_TC_PROGRAM "sluice_tc"
 #define SLUICE_UP_PROGRAM "sluice_up"
-
-/* Capacity of the deny list, per address family. Entries are allocated as they are added. */
-#define SLUICE_DENY_CAPACITY 131072
 
 /* Addresses of the host that a shared port knows, per family. */
 #define SLUICE_HOST_ADDRESSES 1024
@@ -28,7 +26,7 @@
 struct sluice_port_config {
 	/* 1: the host keeps what belongs to it (shared port); 0: the switch gets every frame (dedicated port). */
 	__u32 shared;
-	/* 1: sources that the deny list names are dropped; 0: there is no list. */
+	/* 1: the early drop policy (policy.h) applies; 0: there is none. */
 	__u32 deny;
 	/* 1: packets are looked up in the flow table; 0: there is none, and what follows means nothing. */
 	__u32 flows;
@@ -61,40 +59,15 @@ enum sluice_count {
 	SLUICE_COUNT_NO_SOCKET = 4,	/* no socket on its queue: to the host on a shared port, dropped on a dedicated one */
 	SLUICE_COUNT_MALFORMED = 5,	/* a header that the program reads does not fit or contradicts itself */
 	SLUICE_COUNT_TO_TC = 6,		/* left to the tc program of the port; frames that XDP itself answers are in sluice_port_counts */
-	SLUICE_COUNTS = 7,
+	SLUICE_COUNT_DENIED_TUPLE = 7,	/* dropped: a five-tuple that is denied, or that hides behind too many extension headers */
+	SLUICE_COUNT_LIMITED = 8,	/* dropped: the source has used up its rate */
+	SLUICE_COUNTS = 9,
 };
 
 /* One counter on one CPU. */
 struct sluice_counter {
 	__u64 packets;
 	__u64 bytes;	/* whole frames as XDP sees them: without checksum (FCS) and without a tag that the NIC stripped */
-};
-
-/*
- * Key of the IPv4 deny list. An LPM map puts the value right behind the address; `unused` moves it to a multiple of 8, which
- * the atomic additions of the program need on arm64. It is beyond any prefix length, so the map never compares it.
- */
-struct sluice_deny_v4_key {
-	__u32 prefix_length;	/* 0 to 32 */
-	__u8 address[4];
-	__u8 unused[4];		/* zero */
-};
-
-/* Key of the IPv6 deny list. */
-struct sluice_deny_v6_key {
-	__u32 prefix_length;	/* 0 to 128 */
-	__u8 address[16];
-};
-
-/*
- * An entry of the deny list and what it dropped. The counters are added to atomically by all CPUs: memory for them exists only
- * where there is an entry, and only CPUs that drop for the same entry at the same time share a cache line.
- */
-struct sluice_deny_entry {
-	__u64 packets;
-	__u64 bytes;
-	__u32 prefix_length;	/* of the key; tells an exact hit from the hit of a shorter prefix */
-	__u32 reserved;		/* zero */
 };
 
 /* The host's own MAC on a shared port. Eight bytes, so that the kernel replaces it in one store. */
@@ -323,9 +296,6 @@ struct sluice_dry_output {
 
 _Static_assert(sizeof(struct sluice_port_config) == 128, "ABI");
 _Static_assert(sizeof(struct sluice_counter) == 16, "ABI");
-_Static_assert(sizeof(struct sluice_deny_v4_key) == 12, "ABI");
-_Static_assert(sizeof(struct sluice_deny_v6_key) == 20, "ABI");
-_Static_assert(sizeof(struct sluice_deny_entry) == 24, "ABI");
 _Static_assert(sizeof(struct sluice_host_mac) == 8, "ABI");
 _Static_assert(sizeof(struct sluice_flow) == 128, "ABI");
 _Static_assert(sizeof(struct sluice_bucket) == 64, "ABI");

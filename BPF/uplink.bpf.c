@@ -2,7 +2,7 @@
 /*
  * uplink.bpf.c: what XDP does with a frame that arrives on a port of the switch.
  *
- * What:       drop what the deny list names, leave to the host what belongs to the host (shared ports), hand the rest to the
+ * What:       drop what the policy (policy.h) denies, leave to the host what belongs to the host (shared ports), hand the rest to the
  *             AF_XDP socket of the queue it arrived on.
  * Instances:  the program is loaded once per port, specialised by `sluice_config`; code that the configuration rules out is
  *             removed by the verifier. The deny list is one for all instances, all other maps belong to the instance.
@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "frame.h"
+#include "policy.h"
 #include "xdp_flow.h"
 
 struct {
@@ -31,22 +32,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sluice_counter);
 } sluice_counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SLUICE_DENY_CAPACITY);
-	__type(key, struct sluice_deny_v4_key);
-	__type(value, struct sluice_deny_entry);
-} sluice_deny_v4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SLUICE_DENY_CAPACITY);
-	__type(key, struct sluice_deny_v6_key);
-	__type(value, struct sluice_deny_entry);
-} sluice_deny_v6 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -123,66 +108,66 @@ static __always_inline void read_ethernet(struct frame *frame)
 		frame->malformed = true;
 }
 
-static __always_inline void count_denied(struct sluice_deny_entry *entry, __u64 bytes)
-{
-	__sync_fetch_and_add(&entry->packets, 1);
-	__sync_fetch_and_add(&entry->bytes, bytes);
-}
-
 /*
- * Reads IPv4 and says whether the deny list drops it. The source counts as soon as it is inside the frame, whatever lies
- * behind it, so that a packet cannot slip past the list by being malformed.
+ * Reads IPv4 and says why the policy drops it, or 0. The source counts as soon as it is inside the frame, whatever lies behind it,
+ * so that a packet cannot slip past the policy by being malformed.
  */
-static __always_inline bool denied_v4(struct frame *frame)
+static __always_inline __u32 read_ipv4(struct frame *frame, const struct sluice_policy *policy)
 {
 	struct ipv4 *ip = frame->cursor.next;
-	struct sluice_deny_v4_key key = { .prefix_length = 32 };
-	struct sluice_deny_entry *entry;
 	__u64 available = frame->cursor.end - frame->cursor.next;
-	__u32 header_length, total_length;
+	__u32 header_length, total_length, reason;
 
 	if ((void *)(ip + 1) > frame->cursor.end || ip->version_and_length >> 4 != 4) {
 		frame->malformed = true;
-		return false;
+		return 0;
 	}
-	if (sluice_config.deny) {
-		__builtin_memcpy(key.address, ip->source, sizeof(key.address));
-		entry = bpf_map_lookup_elem(&sluice_deny_v4, &key);
-		if (entry) {
-			count_denied(entry, frame->length);
-			return true;
-		}
+	if (policy) {
+		reason = sluice_policy_v4(policy, ip, frame->cursor.end, frame->length);
+		if (reason)
+			return reason;
 	}
 	header_length = (ip->version_and_length & 0xf) * 4;
 	total_length = bpf_ntohs(ip->total_length);
 	if (header_length < sizeof(*ip) || total_length < header_length || total_length > available)
 		frame->malformed = true;
-	return false;
+	return 0;
 }
 
 /* The same for IPv6. */
-static __always_inline bool denied_v6(struct frame *frame)
+static __always_inline __u32 read_ipv6(struct xdp_md *ctx, struct frame *frame, const struct sluice_policy *policy)
 {
 	struct ipv6 *ip = frame->cursor.next;
-	struct sluice_deny_v6_key key = { .prefix_length = 128 };
-	struct sluice_deny_entry *entry;
 	__u64 available = frame->cursor.end - frame->cursor.next;
+	__u32 reason;
 
 	if ((void *)(ip + 1) > frame->cursor.end || ip->version_and_class >> 4 != 6) {
 		frame->malformed = true;
-		return false;
+		return 0;
 	}
-	if (sluice_config.deny) {
-		__builtin_memcpy(key.address, ip->source, sizeof(key.address));
-		entry = bpf_map_lookup_elem(&sluice_deny_v6, &key);
-		if (entry) {
-			count_denied(entry, frame->length);
-			return true;
-		}
+	if (policy) {
+		reason = sluice_policy_v6(
+			ctx, policy, ip, sizeof(struct ethernet) + frame->tags * sizeof(struct vlan_tag), frame->length);
+		if (reason)
+			return reason;
 	}
 	if (bpf_ntohs(ip->payload_length) + sizeof(*ip) > available)
 		frame->malformed = true;
-	return false;
+	return 0;
+}
+
+/* Counts a drop by the policy, and samples it. */
+static __always_inline int drop(struct xdp_md *ctx, const struct frame *frame, __u32 reason)
+{
+	__u32 denied = frame->type == bpf_htons(ETHERTYPE_IPV4) ? SLUICE_COUNT_DENIED_V4 : SLUICE_COUNT_DENIED_V6;
+
+	if (reason == SLUICE_DROP_LIMIT)
+		denied = SLUICE_COUNT_LIMITED;
+	else if (reason != SLUICE_DROP_DENY_PREFIX)
+		denied = SLUICE_COUNT_DENIED_TUPLE;
+	count(denied, frame->length);
+	sluice_sample(reason, ctx->ingress_ifindex, (void *)(long)ctx->data, (void *)(long)ctx->data_end, frame->length);
+	return XDP_DROP;
 }
 
 static __always_inline bool is_host_mac(const __u8 *mac)
@@ -276,18 +261,18 @@ static __always_inline int switched(struct xdp_md *ctx, __u64 length)
 	return sluice_config.dry ? SLUICE_DRY_PASS : XDP_PASS;
 }
 
-/* Walks over the headers: says what is denied and what is the host's; -1: neither. */
-static __always_inline int checked(struct frame *frame)
+/* Walks over the headers: says what the policy drops (NULL: there is none) and what is the host's; -1: neither. */
+static __always_inline int checked(struct xdp_md *ctx, struct frame *frame, const struct sluice_policy *policy)
 {
+	__u32 reason = 0;
+
 	read_ethernet(frame);
-	if (frame->ethernet && frame->type == bpf_htons(ETHERTYPE_IPV4) && denied_v4(frame)) {
-		count(SLUICE_COUNT_DENIED_V4, frame->length);
-		return XDP_DROP;
-	}
-	if (frame->ethernet && frame->type == bpf_htons(ETHERTYPE_IPV6) && denied_v6(frame)) {
-		count(SLUICE_COUNT_DENIED_V6, frame->length);
-		return XDP_DROP;
-	}
+	if (frame->ethernet && frame->type == bpf_htons(ETHERTYPE_IPV4))
+		reason = read_ipv4(frame, policy);
+	else if (frame->ethernet && frame->type == bpf_htons(ETHERTYPE_IPV6))
+		reason = read_ipv6(ctx, frame, policy);
+	if (sluice_config.deny && reason)
+		return drop(ctx, frame, reason);
 	if (sluice_config.shared && belongs_to_host(frame)) {
 		if (frame->malformed)
 			count(SLUICE_COUNT_MALFORMED, frame->length);
@@ -306,12 +291,13 @@ int sluice_xdp(struct xdp_md *ctx)
 		.length = end - start,
 		.cursor = { .next = start, .end = end },
 	};
-	/* With neither a list nor a host, the walk only tells malformed frames, and a frame that has a flow is none. */
-	bool first = sluice_config.deny || sluice_config.shared;
+	struct sluice_policy *policy = sluice_config.deny ? sluice_find_policy() : NULL;
+	/* With neither a policy nor a host, the walk only tells malformed frames, and a frame that has a flow is none. */
+	bool first = sluice_config.shared || (policy && policy->use);
 	int verdict;
 
 	if (first) {
-		verdict = checked(&frame);
+		verdict = checked(ctx, &frame, policy);
 		if (verdict >= 0)
 			return verdict;
 	}
@@ -322,7 +308,7 @@ int sluice_xdp(struct xdp_md *ctx)
 		/* The helpers that were perhaps called meanwhile make the pointers from before invalid. */
 		frame.cursor.next = (void *)(long)ctx->data;
 		frame.cursor.end = (void *)(long)ctx->data_end;
-		checked(&frame);
+		checked(ctx, &frame, NULL);
 	}
 	if (frame.malformed)
 		count(SLUICE_COUNT_MALFORMED, frame.length);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * events.h: samples of what the programs drop, for people.
+ *
+ * What:       sluice_sample makes an event of one drop in so many: why, where it arrived, how long it was and how it began.
+ * Invariants: the agent says at run time how many drops one event stands for (0: no events) and how many events there may be in a tenth of
+ *             a second, so that a flood cannot become a flood of events. What was held back is counted.
+ * Threads:    any program on any CPU; the ring is one for all.
+ * Cost:       no sampling: one load and one branch.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "shared.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sluice_policy);
+} sluice_policy SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SLUICE_EVENTS_SIZE);
+} sluice_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sluice_sampler);
+} sluice_sampler SEC(".maps");
+
+static __always_inline struct sluice_policy *sluice_find_policy(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sluice_policy, &zero);
+}
+
+/*
+ * Makes an event of a drop, one in `policy->sample` on each CPU, and not more than `policy->sample_limit` in a tenth of a second.
+ *
+ * For XDP and tc: `start` and `end` are where the bytes of the frame lie that can be read directly; `length` is the whole frame's.
+ */
+static __always_inline void sluice_sample(__u32 reason, __u32 ifindex, void *start, void *end, __u32 length)
+{
+	struct sluice_policy *policy = sluice_find_policy();
+	struct sluice_sampler *sampler;
+	struct sluice_event *event;
+	__u32 zero = 0, sample;
+	__u64 now;
+
+	if (!policy || !policy->sample)
+		return;
+	sample = policy->sample;
+	sampler = bpf_map_lookup_elem(&sluice_sampler, &zero);
+	if (!sampler || ++sampler->drops % sample)
+		return;
+	now = bpf_ktime_get_ns();
+	if (now - sampler->window >= 100000000) {
+		sampler->window = now;
+		sampler->in_window = 0;
+	}
+	if (sampler->in_window >= policy->sample_limit) {
+		sampler->suppressed++;
+		return;
+	}
+	event = bpf_ringbuf_reserve(&sluice_events, sizeof(*event), 0);
+	if (!event) {
+		sampler->suppressed++;
+		return;
+	}
+	sampler->in_window++;
+	event->time = now;
+	event->ifindex = ifindex;
+	event->length = length;
+	event->reason = reason;
+	event->sample = sample;
+	event->captured = end - start < SLUICE_EVENT_BYTES ? end - start : SLUICE_EVENT_BYTES;
+	/* The ring's memory is not cleared. */
+	__builtin_memset(event->bytes, 0, sizeof(event->bytes));
+	for (int i = 0; i < SLUICE_EVENT_BYTES && start + i + 1 <= end; i++)
+		event->bytes[i] = *(__u8 *)(start + i);
+	bpf_ringbuf_submit(event, 0);
+}
