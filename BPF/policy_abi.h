@@ -13,6 +13,9 @@
 
 #include <linux/types.h>
 
+/* Changes whenever anything here that is pinned changes its meaning. */
+#define SLUICE_POLICY_ABI 1
+
 /* The table: open addressing, a slot is a cache line with its counters, so an entry that drops costs one cache miss. */
 #define SLUICE_POLICY_BITS 18
 #define SLUICE_POLICY_SLOTS (1 << SLUICE_POLICY_BITS)
@@ -113,6 +116,12 @@ struct sluice_hints {
 	__u64 v6_narrow[SLUICE_HINT_V6_NARROW][2];	/* lengths 65 to 128: bit 128 - length of [0]; 32 to 64: bit 64 - length of [1] */
 };
 
+/* Where they begin, in bytes: Swift has no type for arrays of this size. */
+#define SLUICE_HINT_V4_NARROW_AT (4 * SLUICE_HINT_V4_WIDE)
+#define SLUICE_HINT_V6_WIDE_AT (SLUICE_HINT_V4_NARROW_AT + 2 * SLUICE_HINT_V4_NARROW)
+#define SLUICE_HINT_V6_NARROW_AT (SLUICE_HINT_V6_WIDE_AT + 4 * SLUICE_HINT_V6_WIDE)
+#define SLUICE_HINTS_SIZE (SLUICE_HINT_V6_NARROW_AT + 16 * SLUICE_HINT_V6_NARROW)
+
 /* Odd constant of the multiplicative hash; the index is the product's highest bits. */
 #define SLUICE_HINT_FACTOR 0x9e3779b1u
 
@@ -196,7 +205,10 @@ struct sluice_sampler {
 
 _Static_assert(sizeof(struct sluice_policy_slot) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_limit) == 64, "ABI");
-_Static_assert(sizeof(struct sluice_hints) == 1048576, "ABI");
+_Static_assert(sizeof(struct sluice_hints) == SLUICE_HINTS_SIZE, "ABI");
+_Static_assert(__builtin_offsetof(struct sluice_hints, v4_narrow) == SLUICE_HINT_V4_NARROW_AT, "ABI");
+_Static_assert(__builtin_offsetof(struct sluice_hints, v6_wide) == SLUICE_HINT_V6_WIDE_AT, "ABI");
+_Static_assert(__builtin_offsetof(struct sluice_hints, v6_narrow) == SLUICE_HINT_V6_NARROW_AT, "ABI");
 _Static_assert(sizeof(struct sluice_policy) == 32, "ABI");
 _Static_assert(sizeof(struct sluice_event) == 152, "ABI");
 _Static_assert(sizeof(struct sluice_sampler) == 32, "ABI");

@@ -1,6 +1,6 @@
 // IPPrefix.swift
 //
-// A range of addresses that share their first bits: an entry of the deny list.
+// A range of addresses that share their first bits: an entry of the early drop policy.
 // Invariant: bits behind the length are zero, so equal ranges are equal values and print alike.
 // Threads: values only.
 
@@ -73,26 +73,19 @@ public enum IPPrefixError: Error, Sendable, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .notAPrefix(let value):
-      "\(Self.quoted(value)) is not an IP prefix: expected an address with an optional length, such as 10.0.0.0/8, 192.0.2.1 or "
+      "\(quotedForPeople(value)) is not an IP prefix: expected an address with an optional length, such as 10.0.0.0/8, 192.0.2.1 or "
         + "2001:db8::/32"
     case .badLength(let value, let family):
-      "\(Self.quoted(value)) has no valid prefix length: expected 0 to \(family.width) for \(family)"
+      "\(quotedForPeople(value)) has no valid prefix length: expected 0 to \(family.width) for \(family)"
     case .hostBits(let value, let canonical):
-      "\(Self.quoted(value)) has bits set behind its length: expected \(canonical)"
+      "\(quotedForPeople(value)) has bits set behind its length: expected \(canonical)"
     }
-  }
-
-  /// The value as a person may see it on a terminal: no control characters, and not more than a line.
-  private static func quoted(_ value: String) -> String {
-    let shown = value.unicodeScalars.prefix(64).map { $0.value >= 0x20 && $0.value < 0x7f ? String($0) : $0.escaped(asASCII: true) }
-    return "\"" + shown.joined() + (value.unicodeScalars.count > 64 ? "..." : "") + "\""
   }
 }
 
 extension IPPrefix {
   /// A prefix that came out of the kernel, where only checked ones go in.
-  init(canonical bytes: [UInt8], length: Int) {
-    guard let address = IPAddress(bytes: bytes) else { preconditionFailure("an address has 4 or 16 bytes, not \(bytes.count)") }
+  init(canonical address: IPAddress, length: Int) {
     self.address = address
     self.length = length
   }

@@ -41,7 +41,7 @@ public final class KernelDryRun {
   public init(_ hook: Hook, flows: FlowHookSpec) throws(KernelTierError) {
     let object: BPFObject
     switch hook {
-    case .xdp: object = try XDPProgram.object(mode: .dedicated, queues: 1, denyList: nil, flows: flows, isDry: true)
+    case .xdp: object = try XDPProgram.object(mode: .dedicated, queues: 1, policy: nil, flows: flows, isDry: true)
     case .tc:
       object = try BPFObject(bytes: EmbeddedBPF.containerObject, name: SLUICE_TC_PROGRAM)
       try object.prepare(sluice_port_config(), flows: flows, isDry: true)

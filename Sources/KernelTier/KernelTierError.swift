@@ -20,8 +20,8 @@ public enum KernelTierError: Error, Sendable, Equatable, CustomStringConvertible
   case attach(interface: String, native: String, generic: String)
   /// The verifier, or the loading of the maps, said no. `log` is the end of what it said, lines and all.
   case load(program: String, code: Int32, log: String)
-  /// The deny list cannot hold that many prefixes of one family. Nothing was changed.
-  case denyListFull(family: IPAddress.Family, capacity: Int, present: Int, adding: Int)
+  /// The early drop policy cannot hold that much. Nothing was changed.
+  case policyFull(what: String, capacity: Int, present: Int, adding: Int)
   /// The port has fewer queues.
   case noQueue(queue: Int, queues: Int)
   /// Only a shared port keeps frames for the host.
@@ -50,8 +50,8 @@ public enum KernelTierError: Error, Sendable, Equatable, CustomStringConvertible
         + (Self.lastLine(of: log).map { " (\($0))" } ?? "")
         // EACCES is the verifier's usual answer to a wrong program, so only EPERM is about rights here.
         + (code == EPERM ? Self.remedy(code) : "")
-    case .denyListFull(let family, let capacity, let present, let adding):
-      "the deny list holds \(capacity) \(family) prefixes at most: \(present) are there, \(adding) more do not fit; "
+    case .policyFull(let what, let capacity, let present, let adding):
+      "the early drop policy holds \(capacity) \(what) at most: \(present) are there, \(adding) more do not fit; "
         + "nothing was added"
     case .noQueue(let queue, let queues):
       "queue \(queue) does not exist: the port has queues 0 to \(queues - 1)"

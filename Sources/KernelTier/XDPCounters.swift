@@ -26,10 +26,14 @@ public struct XDPCounters: Sendable, Hashable {
   public var redirected = XDPCounter()
   /// Left to the host, to which they belong (shared ports).
   public var passedToHost = XDPCounter()
-  /// Dropped because of an IPv4 source on the deny list.
+  /// Dropped because of a denied IPv4 source.
   public var droppedDenyV4 = XDPCounter()
-  /// Dropped because of an IPv6 source on the deny list.
+  /// Dropped because of a denied IPv6 source.
   public var droppedDenyV6 = XDPCounter()
+  /// Dropped because its five-tuple is denied, or hides behind too many IPv6 extension headers.
+  public var droppedDenyTuple = XDPCounter()
+  /// Dropped because its source had used up its rate.
+  public var droppedLimit = XDPCounter()
   /// The queue had no socket: left to the host on a shared port, dropped on a dedicated one.
   public var noSocket = XDPCounter()
   /// Frames with a header that does not fit or contradicts itself. They went where a sound frame would have gone; the worker
@@ -39,5 +43,5 @@ public struct XDPCounters: Sendable, Hashable {
   public init() {}
 
   /// All frames that arrived.
-  public var received: XDPCounter { redirected + passedToHost + droppedDenyV4 + droppedDenyV6 + noSocket }
+  public var received: XDPCounter { redirected + passedToHost + droppedDenyV4 + droppedDenyV6 + droppedDenyTuple + droppedLimit + noSocket }
 }

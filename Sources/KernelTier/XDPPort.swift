@@ -33,14 +33,14 @@ public final class XDPPort: Sendable {
   /// - Parameters:
   ///   - interfaceIndex: in the calling thread's network namespace.
   ///   - queues: receive queues of the interface.
-  ///   - denyList: the list that all ports share; nil leaves it out of the program.
+  ///   - policy: the early drop policy that all ports share; nil leaves it out of the program.
   ///   - flows: the flow table; nil leaves it out of the program.
   /// - Throws: `.foreignProgram` when somebody else's program is there, `.noInterface`, `.attach` when the interface takes the
   ///   program neither way, `.load`.
   public static func attach(
-    interfaceIndex: UInt32, interfaceName: String, mode: XDPPortMode, queues: Int, denyList: DenyList?, flows: FlowHookSpec? = nil
+    interfaceIndex: UInt32, interfaceName: String, mode: XDPPortMode, queues: Int, policy: Policy?, flows: FlowHookSpec? = nil
   ) throws(KernelTierError) -> XDPPort {
-    let program = try XDPProgram.load(mode: mode, queues: queues, denyList: denyList, flows: flows)
+    let program = try XDPProgram.load(mode: mode, queues: queues, policy: policy, flows: flows)
     return try attach(program, interfaceIndex: interfaceIndex, interfaceName: interfaceName)
   }
 

@@ -51,14 +51,14 @@ public final class XDPProgram: Sendable {
 
   /// Loads an instance.
   /// - Parameters:
-  ///   - denyList: the list that all ports share; nil leaves the look-ups out of the program.
+  ///   - policy: the early drop policy that all ports share; nil leaves it out of the program.
   ///   - flows: the flow table; nil leaves it out of the program.
   /// - Throws: `.load` with the verifier's words, `.invalid` when there are no queues.
   public static func load(
-    mode: XDPPortMode, queues: Int, denyList: DenyList?, flows: FlowHookSpec? = nil
+    mode: XDPPortMode, queues: Int, policy: Policy?, flows: FlowHookSpec? = nil
   ) throws(KernelTierError) -> XDPProgram {
-    let object = try self.object(mode: mode, queues: queues, denyList: denyList, flows: flows, isDry: false)
-    let spec = XDPProgramSpec(mode: mode, queues: queues, usesDenyList: denyList != nil, usesFlows: flows != nil)
+    let object = try self.object(mode: mode, queues: queues, policy: policy, flows: flows, isDry: false)
+    let spec = XDPProgramSpec(mode: mode, queues: queues, usesPolicy: policy != nil, usesFlows: flows != nil)
     let descriptor = try object.program(SLUICE_XDP_PROGRAM)
     let identity = try BPFSystem.identity(of: descriptor)
     let sockets = BPFMap<UInt32, UInt32>(try object.descriptor(ofMap: "sluice_xsks"), name: "sluice_xsks")
@@ -72,7 +72,7 @@ public final class XDPProgram: Sendable {
   /// Loads the object that an instance is taken out of.
   /// - Parameter isDry: nothing is sent; outputs of flows go to the ring buffer of dry runs.
   static func object(
-    mode: XDPPortMode, queues: Int, denyList: DenyList?, flows: FlowHookSpec?, isDry: Bool
+    mode: XDPPortMode, queues: Int, policy: Policy?, flows: FlowHookSpec?, isDry: Bool
   ) throws(KernelTierError) -> BPFObject {
     // 65,536 is far beyond any NIC and bounds what a wrong number can cost.
     guard 1...65536 ~= queues else {
@@ -81,16 +81,10 @@ public final class XDPProgram: Sendable {
     let object = try BPFObject(bytes: EmbeddedBPF.uplinkObject, name: SLUICE_XDP_PROGRAM)
     var configuration = sluice_port_config()
     configuration.shared = mode == .shared ? 1 : 0
-    configuration.deny = denyList == nil ? 0 : 1
+    configuration.deny = policy == nil ? 0 : 1
     try object.prepare(configuration, flows: flows, isDry: isDry)
     try object.setEntries(of: "sluice_xsks", to: queues)
-    if let denyList {
-      try object.reuse(denyList.v4.descriptor, as: "sluice_deny_v4")
-      try object.reuse(denyList.v6.descriptor, as: "sluice_deny_v6")
-    } else {
-      try object.omit("sluice_deny_v4")
-      try object.omit("sluice_deny_v6")
-    }
+    if let policy { try policy.maps.share(with: object) } else { try PolicyMaps.omit(from: object) }
     if mode == .dedicated {
       for map in ["sluice_host_mac", "sluice_host_v4", "sluice_host_v6"] { try object.omit(map) }
     }
@@ -131,6 +125,8 @@ public final class XDPProgram: Sendable {
     counters.passedToHost = try sum(SLUICE_COUNT_TO_HOST)
     counters.droppedDenyV4 = try sum(SLUICE_COUNT_DENIED_V4)
     counters.droppedDenyV6 = try sum(SLUICE_COUNT_DENIED_V6)
+    counters.droppedDenyTuple = try sum(SLUICE_COUNT_DENIED_TUPLE)
+    counters.droppedLimit = try sum(SLUICE_COUNT_LIMITED)
     counters.noSocket = try sum(SLUICE_COUNT_NO_SOCKET)
     counters.malformed = try sum(SLUICE_COUNT_MALFORMED)
     return counters

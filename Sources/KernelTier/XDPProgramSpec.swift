@@ -17,15 +17,15 @@ public struct XDPProgramSpec: Sendable, Hashable {
   public var mode: XDPPortMode
   /// Receive queues of the interface; each can have an AF_XDP socket.
   public var queues: Int
-  /// Whether the program looks sources up in the deny list. The code is left out when not.
-  public var usesDenyList: Bool
+  /// Whether the early drop policy applies. The code is left out when not.
+  public var usesPolicy: Bool
   /// Whether the program looks flows up.
   public var usesFlows: Bool
 
-  public init(mode: XDPPortMode, queues: Int, usesDenyList: Bool, usesFlows: Bool = false) {
+  public init(mode: XDPPortMode, queues: Int, usesPolicy: Bool, usesFlows: Bool = false) {
     self.mode = mode
     self.queues = queues
-    self.usesDenyList = usesDenyList
+    self.usesPolicy = usesPolicy
     self.usesFlows = usesFlows
   }
 }

@@ -14,7 +14,7 @@ import Testing
 enum BPFSupport {
   static let refusal: String? = {
     do {
-      _ = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil)
+      _ = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
       return nil
     } catch {
       return "\(error)"

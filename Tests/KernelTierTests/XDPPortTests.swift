@@ -13,7 +13,7 @@ import Testing
     try inNamespace {
       let index = try makeVeth()
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, policy: nil)
       #expect(port.attachMode == .native)
       #expect(
         try XDPHook(index: index, name: "uplink0").occupants() == [
@@ -31,7 +31,7 @@ import Testing
       try run("ip link add uplink0 type bridge")
       let index = if_nametoindex("uplink0")
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
       guard case .generic(let reason) = port.attachMode else {
         Issue.record("a bridge has no native XDP, but: \(port.attachMode)")
         return
@@ -47,7 +47,7 @@ import Testing
       let index = try makeVeth()
       try run("ip link set peer0 mtu 9000")
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, policy: nil)
       guard case .generic(let reason) = port.attachMode else {
         Issue.record("a peer's MTU of 9000 is too large for native XDP, but: \(port.attachMode)")
         return
@@ -64,7 +64,7 @@ import Testing
       try BPFSystem.setProgram(interface: index, flags: flags, program: foreign.number, expected: nil)
       let identity = try BPFSystem.identity(of: foreign)
       #expect(throws: KernelTierError.foreignProgram(interface: "uplink0", program: identity)) {
-        try XDPPort.attach(interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+        try XDPPort.attach(interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
       }
       #expect(try removeLeftovers(interfaceIndices: [index]).isEmpty)
       #expect(try XDPHook(index: index, name: "uplink0").occupants().map(\.identity) == [identity])
@@ -86,12 +86,12 @@ import Testing
       do {
         // Dropped without detach, as by kill -9.
         let port = try XDPPort.attach(
-          interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+          interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
         first = port.programID
       }
       #expect(try XDPHook(index: index, name: "uplink0").occupants().map(\.identity.id) == [first])
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, policy: nil)
       #expect(port.programID != first)
       #expect(port.attachMode == .native)
       #expect(try XDPHook(index: index, name: "uplink0").occupants().map(\.identity.id) == [port.programID])
@@ -102,12 +102,12 @@ import Testing
     try inNamespace {
       let index = try makeVeth()
       do {
-        let leftover = try XDPProgram.load(mode: .shared, queues: 1, denyList: nil)
+        let leftover = try XDPProgram.load(mode: .shared, queues: 1, policy: nil)
         try BPFSystem.setProgram(
           interface: index, flags: UInt32(XDP_FLAGS_SKB_MODE), program: leftover.descriptor.number, expected: nil)
       }
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
       #expect(port.attachMode == .native)
       #expect(try XDPHook(index: index, name: "uplink0").occupants().map(\.place) == [.native])
     }
@@ -117,9 +117,9 @@ import Testing
     try inNamespace {
       let index = try makeVeth()
       let first = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
       let second = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
       #expect(try !first.detach())
       #expect(try XDPHook(index: index, name: "uplink0").occupants().map(\.identity.id) == [second.programID])
     }
@@ -134,7 +134,7 @@ import Testing
       var ids: [UInt32] = []
       for (index, name) in [(native, "uplink0"), (generic, "bridge0")] {
         let port = try XDPPort.attach(
-          interfaceIndex: index, interfaceName: name, mode: .dedicated, queues: 1, denyList: nil)
+          interfaceIndex: index, interfaceName: name, mode: .dedicated, queues: 1, policy: nil)
         ids.append(port.programID)
       }
       let removed = try removeLeftovers(interfaceIndices: [native, empty, 999_999, generic])
@@ -147,11 +147,11 @@ import Testing
   @Test func anInterfaceThatIsGoneIsNamed() throws {
     try inNamespace {
       #expect(throws: KernelTierError.noInterface(name: "eth7", index: 777)) {
-        try XDPPort.attach(interfaceIndex: 777, interfaceName: "eth7", mode: .shared, queues: 1, denyList: nil)
+        try XDPPort.attach(interfaceIndex: 777, interfaceName: "eth7", mode: .shared, queues: 1, policy: nil)
       }
       let index = try makeVeth()
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, denyList: nil)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 1, policy: nil)
       try run("ip link del uplink0")
       #expect(try !port.detach())
     }

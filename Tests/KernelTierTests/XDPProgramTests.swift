@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test func theKernelForgetsASocketThatCloses() throws {
-    let program = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil)
+    let program = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
     do {
       let socket = try TestSocket()
       try program.setSocket(queue: 0, descriptor: socket.descriptor)
@@ -141,7 +141,7 @@ import Testing
   }
 
   @Test func withoutAListNothingIsLookedUp() throws {
-    let program = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil)
+    let program = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
     #expect(!program.spec.usesDenyList)
     _ = try program.testRun(packet: Packet.frame(.ipv4(from: "10.1.2.3")))
     #expect(try program.counters().noSocket.packets == 1)
@@ -199,7 +199,7 @@ import Testing
   }
 
   @Test func aSharedPortWithoutAKnownHostGivesTheSwitchEverything() throws {
-    let program = try XDPProgram.load(mode: .shared, queues: 1, denyList: nil)
+    let program = try XDPProgram.load(mode: .shared, queues: 1, policy: nil)
     let socket = try TestSocket()
     try program.setSocket(queue: 0, descriptor: socket.descriptor)
     let toZero = Packet.frame(to: [0, 0, 0, 0, 0, 0], .ipv4())
@@ -269,7 +269,7 @@ import Testing
   // MARK: Refusals
 
   @Test func aQueueThatDoesNotExistIsRefused() throws {
-    let program = try XDPProgram.load(mode: .dedicated, queues: 2, denyList: nil)
+    let program = try XDPProgram.load(mode: .dedicated, queues: 2, policy: nil)
     let socket = try TestSocket()
     try program.setSocket(queue: 1, descriptor: socket.descriptor)
     #expect(throws: KernelTierError.noQueue(queue: 2, queues: 2)) {
@@ -279,7 +279,7 @@ import Testing
   }
 
   @Test func whatIsNoXDPSocketIsRefused() throws {
-    let program = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil)
+    let program = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
     #expect(throws: KernelTierError.self) { try program.setSocket(queue: 0, descriptor: 0) }
     #expect(throws: KernelTierError.self) { try program.setSocket(queue: 0, descriptor: -1) }
     #expect(throws: KernelTierError.self) { try program.setSocket(queue: 0, descriptor: 9_999) }
@@ -287,16 +287,16 @@ import Testing
 
   @Test(arguments: [0, -1, 65537])
   func anImpossibleNumberOfQueuesIsRefused(queues: Int) {
-    #expect(throws: KernelTierError.self) { try XDPProgram.load(mode: .dedicated, queues: queues, denyList: nil) }
+    #expect(throws: KernelTierError.self) { try XDPProgram.load(mode: .dedicated, queues: queues, policy: nil) }
   }
 
   @Test func aDedicatedPortHasNoHost() throws {
-    let program = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil)
+    let program = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
     #expect(throws: KernelTierError.notShared) { try program.setHost(mac: MAC.host, addresses: []) }
   }
 
   @Test func aWrongMACAndTooManyAddressesAreRefused() throws {
-    let program = try XDPProgram.load(mode: .shared, queues: 1, denyList: nil)
+    let program = try XDPProgram.load(mode: .shared, queues: 1, policy: nil)
     #expect(throws: KernelTierError.self) { try program.setHost(mac: [1, 2, 3], addresses: []) }
     #expect(throws: KernelTierError.self) {
       try program.setHost(mac: MAC.host, addresses: (0..<1025).map { .v4($0) })
@@ -306,8 +306,8 @@ import Testing
   }
 
   @Test func theProgramBearsOurName() throws {
-    let dedicated = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil)
-    let shared = try XDPProgram.load(mode: .shared, queues: 1, denyList: nil)
+    let dedicated = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
+    let shared = try XDPProgram.load(mode: .shared, queues: 1, policy: nil)
     #expect(dedicated.identity.isOurs)
     #expect(dedicated.identity.tag.count == 16)
     #expect(dedicated.identity.id != shared.identity.id)

@@ -1,0 +1,107 @@
+// PolicyMaps.swift
+//
+// The maps of the early drop policy: made, pinned, found again, mapped into memory, and given to the programs.
+// Invariants: as those of the flow table (FlowTableMaps.swift): a directory of pins appears whole, and is taken only when everything in it has
+//       the kind and size of this version; otherwise it is removed and made anew. Programs that use such maps go on dropping by them until
+//       they are replaced.
+// Threads: constant after it was made. The memory behind it: PolicyTable.swift, Policy.swift.
+// Cost: 21 MB of kernel memory, whatever is in it.
+
+import CLibbpf
+import CSluice
+
+final class PolicyMaps: Sendable {
+  let slots: MappedArray<sluice_policy_slot>
+  let limits: MappedArray<sluice_limit>
+  let hints: MappedArray<UInt64>
+  let state: MappedArray<sluice_policy>
+  let sampler: BPFPerCPUArray<sluice_sampler>
+  private let handles: [String: SharedMap]
+  /// Why what was pinned before could not be taken, when that was so.
+  let discarded: String?
+
+  /// Makes maps that are not pinned.
+  static func create(discarded: String? = nil) throws(KernelTierError) -> PolicyMaps {
+    var handles: [String: SharedMap] = [:]
+    for shape in shapes {
+      handles[shape.name] = SharedMap(
+        try BPFSystem.createMap(
+          type: shape.type, name: String(shape.name.prefix(15)), keySize: shape.type == BPF_MAP_TYPE_RINGBUF ? 0 : 4,
+          valueSize: shape.valueSize, entries: shape.entries, flags: shape.flags), name: shape.name)
+    }
+    return try PolicyMaps(handles, discarded: discarded)
+  }
+
+  /// Opens what is pinned; nil when nothing is.
+  /// - Throws: `.pinned` when what is there is not all of this version's.
+  static func open(directory: String) throws(KernelTierError) -> PolicyMaps? {
+    guard try BPFSystem.entries(of: directory) != nil else { return nil }
+    var handles: [String: SharedMap] = [:]
+    for shape in shapes {
+      guard let descriptor = try BPFSystem.openPin("\(directory)/\(shape.name)") else {
+        throw .pinned(path: directory, reason: "\(shape.name) is missing")
+      }
+      let map = SharedMap(descriptor, name: shape.name)
+      try map.check(shape, directory)
+      handles[shape.name] = map
+    }
+    return try PolicyMaps(handles, discarded: nil)
+  }
+
+  private init(_ handles: [String: SharedMap], discarded: String?) throws(KernelTierError) {
+    func map(_ name: String) throws(KernelTierError) -> SharedMap {
+      guard let map = handles[name] else { throw .pinned(path: "", reason: "there is no \(name)") }
+      return map
+    }
+    func mapped<Value: BitwiseCopyable>(_ name: String, _ count: Int) throws(KernelTierError) -> MappedArray<Value> {
+      try MappedArray(try map(name).descriptor, name: name, count: count)
+    }
+    slots = try mapped("sluice_denials", Int(SLUICE_POLICY_SLOTS))
+    limits = try mapped("sluice_limits", Int(SLUICE_LIMITS))
+    hints = try mapped("sluice_hints", Int(SLUICE_HINTS.rawValue) * Int(SLUICE_HINTS_SIZE) / 8)
+    state = try mapped("sluice_policy", 1)
+    sampler = try BPFPerCPUArray(try map("sluice_sampler").descriptor.duplicate(), name: "sluice_sampler")
+    self.handles = handles
+    self.discarded = discarded
+  }
+
+  /// Pins the maps; what is there already is in the way.
+  func pin(directory: String) throws(KernelTierError) {
+    try BPFSystem.makePinDirectory(directory.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 })
+    let unfinished = directory + ".unfinished"
+    _ = try BPFSystem.removePins(unfinished)
+    try BPFSystem.makePinDirectory(unfinished)
+    for (name, map) in handles { try BPFSystem.pin(map.descriptor, path: "\(unfinished)/\(name)") }
+    try BPFSystem.renamePins(unfinished, to: directory)
+  }
+
+  /// The reader of the events, each of which one reader gets.
+  func ring() throws(KernelTierError) -> BPFRing? {
+    guard let events = handles["sluice_events"] else { return nil }
+    return try BPFRing(events.descriptor)
+  }
+
+  /// Gives an object, before it is loaded, these maps in place of its own; those that it does not have are passed over.
+  func share(with object: borrowing BPFObject) throws(KernelTierError) {
+    for (name, map) in handles where object.has(name) { try object.reuse(map.descriptor, as: name) }
+  }
+
+  /// Leaves the maps out of an object that has no policy.
+  static func omit(from object: borrowing BPFObject) throws(KernelTierError) {
+    for shape in shapes where object.has(shape.name) { try object.omit(shape.name) }
+  }
+
+  private static let shapes: [MapShape] = [
+    array("sluice_denials", size: MemoryLayout<sluice_policy_slot>.size, Int(SLUICE_POLICY_SLOTS)),
+    array("sluice_limits", size: MemoryLayout<sluice_limit>.size, Int(SLUICE_LIMITS)),
+    array("sluice_hints", size: Int(SLUICE_HINTS_SIZE), Int(SLUICE_HINTS.rawValue)),
+    array("sluice_policy", size: MemoryLayout<sluice_policy>.size, 1),
+    MapShape(name: "sluice_events", type: BPF_MAP_TYPE_RINGBUF, valueSize: 0, entries: Int(SLUICE_EVENTS_SIZE)),
+    MapShape(
+      name: "sluice_sampler", type: BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: MemoryLayout<sluice_sampler>.size, entries: 1),
+  ]
+
+  private static func array(_ name: String, size: Int, _ entries: Int) -> MapShape {
+    MapShape(name: name, type: BPF_MAP_TYPE_ARRAY, valueSize: size, entries: entries, flags: UInt32(BPF_F_MMAPABLE))
+  }
+}

@@ -1,0 +1,183 @@
+// PolicyTable.swift
+//
+// The table of the early drop policy in the memory that the programs read (BPF/policy_abi.h), and the hints that lead to it.
+// Idea: open addressing with linear probing; each slot counts the entries that passed over it, so a removal needs no tombstone and moves
+//       nothing. Hints are only added to one by one; a rebuild out of the table makes them exact again.
+// Invariants: a key's first word is written last and cleared first. An entry is complete before a hint leads to it.
+// Threads: one writer at a time (Policy's lock); programs read at any time.
+// Cost: an insertion or removal touches a cache line or two; a rebuild reads all slots, some ten milliseconds.
+
+import CSluice
+
+/// The five words of a key.
+struct PolicyWords: Hashable {
+  var word0: UInt64
+  var word1: UInt64 = 0
+  var word2: UInt64 = 0
+  var word3: UInt64 = 0
+  var word4: UInt64 = 0
+
+  var kind: sluice_policy_kind { sluice_policy_kind(UInt32(word0 & 0xff)) }
+  /// Length of a prefix, or fields of a tuple.
+  var detail: Int { Int(word0 >> 8 & 0xff) }
+  fileprivate var place: Int { Int(sluice_policy_place(word0, word1, word2, word3, word4)) }
+}
+
+struct PolicyTable {
+  private let slots: UnsafeMutablePointer<sluice_policy_slot>
+  /// Those of denials, then those of limits.
+  private let hints: UnsafeMutableRawPointer
+  private let state: UnsafeMutablePointer<sluice_policy>
+
+  static let slotCount = Int(SLUICE_POLICY_SLOTS)
+  private static let hintsSize = Int(SLUICE_HINTS_SIZE)
+
+  /// All three are mapped for as long as this value is used.
+  init(
+    slots: UnsafeMutablePointer<sluice_policy_slot>, hints: UnsafeMutableRawPointer, state: UnsafeMutablePointer<sluice_policy>
+  ) {
+    self.slots = slots
+    self.hints = hints
+    self.state = state
+  }
+
+  subscript(index: Int) -> sluice_policy_slot { slots[index] }
+
+  func words(at index: Int) -> PolicyWords? {
+    let key = slots[index].key
+    return key.0 == 0 ? nil : PolicyWords(word0: key.0, word1: key.1, word2: key.2, word3: key.3, word4: key.4)
+  }
+
+  /// The slot of a key, as the programs search it.
+  func find(_ words: PolicyWords) -> Int? {
+    var index = words.place
+    for _ in 0..<Int(SLUICE_POLICY_REACH) {
+      if self.words(at: index) == words { return index }
+      if slots[index].beyond == 0 { return nil }
+      index = (index + 1) & (Self.slotCount - 1)
+    }
+    return nil
+  }
+
+  /// Puts an entry in that is not there. Nothing leads to it until `addHints`, if it is a prefix.
+  /// - Returns: its slot; nil when none is free within reach.
+  func insert(_ words: PolicyWords, limit: UInt32) -> Int? {
+    let place = words.place
+    var index = place
+    var distance = 0
+    while slots[index].key.0 != 0 {
+      distance += 1
+      if distance == Int(SLUICE_POLICY_REACH) { return nil }
+      index = (index + 1) & (Self.slotCount - 1)
+    }
+    for step in 0..<distance { slots[(place + step) & (Self.slotCount - 1)].beyond += 1 }
+    let slot = slots + index
+    slot.pointee.key.1 = words.word1
+    slot.pointee.key.2 = words.word2
+    slot.pointee.key.3 = words.word3
+    slot.pointee.key.4 = words.word4
+    slot.pointee.packets = 0
+    slot.pointee.bytes = 0
+    slot.pointee.limit = limit
+    sluice_store_release_u64(&slot.pointee.key.0, words.word0)
+    return index
+  }
+
+  /// Takes an entry out; hints to it stay until the next rebuild.
+  func remove(at index: Int) {
+    guard let words = words(at: index) else { return }
+    sluice_store_release_u64(&slots[index].key.0, 0)
+    var at = words.place
+    while at != index {
+      slots[at].beyond -= 1
+      at = (at + 1) & (Self.slotCount - 1)
+    }
+  }
+
+  // MARK: Hints
+
+  /// Lets the programs look for an entry that is in the table.
+  func addHints(_ words: PolicyWords) {
+    let use = Self.mark(words, in: hints)
+    if words.kind == SLUICE_KIND_TUPLE_V4 { state.pointee.shapes_v4 |= 1 << UInt32(words.detail) }
+    if words.kind == SLUICE_KIND_TUPLE_V6 { state.pointee.shapes_v6 |= 1 << UInt32(words.detail) }
+    sluice_store_release_u32(&state.pointee.use, state.pointee.use | use)
+  }
+
+  /// Makes the hints, what is in use, and the counts of passed-over entries exactly what the entries need.
+  ///
+  /// What an agent that was killed left half done is repaired so, too.
+  func rebuild() {
+    let size = Int(SLUICE_HINTS.rawValue) * Self.hintsSize
+    let wanted = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+    defer { wanted.deallocate() }
+    wanted.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    var beyond = [UInt32](repeating: 0, count: Self.slotCount)
+    var use: UInt32 = 0
+    var shapes: (v4: UInt32, v6: UInt32) = (0, 0)
+    for index in 0..<Self.slotCount {
+      guard let words = words(at: index) else { continue }
+      use |= Self.mark(words, in: wanted)
+      if words.kind == SLUICE_KIND_TUPLE_V4 { shapes.v4 |= 1 << UInt32(words.detail) }
+      if words.kind == SLUICE_KIND_TUPLE_V6 { shapes.v6 |= 1 << UInt32(words.detail) }
+      var at = words.place
+      while at != index {
+        beyond[at] += 1
+        at = (at + 1) & (Self.slotCount - 1)
+      }
+    }
+    for index in 0..<Self.slotCount where slots[index].beyond != beyond[index] { slots[index].beyond = beyond[index] }
+    for offset in stride(from: 0, to: size, by: 8) {
+      let word = wanted.load(fromByteOffset: offset, as: UInt64.self)
+      let place = (hints + offset).assumingMemoryBound(to: UInt64.self)
+      if place.pointee != word { sluice_store_relaxed_u64(place, word) }
+    }
+    state.pointee.shapes_v4 = shapes.v4
+    state.pointee.shapes_v6 = shapes.v6
+    sluice_store_release_u32(&state.pointee.use, use)
+  }
+
+  /// Sets the bits of a prefix; those of a short one are in many places.
+  /// - Returns: what is in use because of the entry (enum sluice_policy_use).
+  private static func mark(_ words: PolicyWords, in hints: UnsafeMutableRawPointer) -> UInt32 {
+    let length = words.detail
+    switch words.kind {
+    case SLUICE_KIND_DENY_V4: return markV4(words.word1, length, hints) << 0
+    case SLUICE_KIND_DENY_V6: return markV6(words.word1, length, hints) << 2
+    case SLUICE_KIND_LIMIT_V4: return markV4(words.word1, length, hints + hintsSize) << 4
+    case SLUICE_KIND_LIMIT_V6: return markV6(words.word1, length, hints + hintsSize) << 6
+    case SLUICE_KIND_TUPLE_V4: return SLUICE_USE_TUPLE_V4.rawValue
+    default: return SLUICE_USE_TUPLE_V6.rawValue
+    }
+  }
+
+  /// 1: wide hints are in use; 2: narrow ones.
+  private static func markV4(_ address: UInt64, _ length: Int, _ hints: UnsafeMutableRawPointer) -> UInt32 {
+    if length >= Int(SLUICE_HINT_V4_SPLIT) {
+      let offset = Int(SLUICE_HINT_V4_NARROW_AT) + 2 * Int(sluice_hint_v4(UInt32(address)))
+      set(UInt16(1) << UInt16(32 - length), hints + offset)
+      return 2
+    }
+    markWide(first: Int(address >> 16), length: length, bit: Int(SLUICE_HINT_V4_SPLIT) - 1 - length, hints)
+    return 1
+  }
+
+  private static func markV6(_ high: UInt64, _ length: Int, _ hints: UnsafeMutableRawPointer) -> UInt32 {
+    if length >= Int(SLUICE_HINT_V6_SPLIT) {
+      let pair = hints + Int(SLUICE_HINT_V6_NARROW_AT) + 16 * Int(sluice_hint_v6(UInt32(high >> 32)))
+      if length > 64 { set(UInt64(1) << UInt64(128 - length), pair) } else { set(UInt64(1) << UInt64(64 - length), pair + 8) }
+      return 2
+    }
+    markWide(first: Int(high >> 48), length: length, bit: Int(SLUICE_HINT_V6_SPLIT) - 1 - length, hints + Int(SLUICE_HINT_V6_WIDE_AT))
+    return 1
+  }
+
+  private static func markWide(first: Int, length: Int, bit: Int, _ table: UnsafeMutableRawPointer) {
+    for index in first..<first + (1 << max(0, 16 - length)) { set(UInt32(1) << UInt32(bit), table + 4 * index) }
+  }
+
+  private static func set<Bits: FixedWidthInteger>(_ bits: Bits, _ place: UnsafeMutableRawPointer) {
+    let place = place.assumingMemoryBound(to: Bits.self)
+    if place.pointee & bits == 0 { place.pointee |= bits }
+  }
+}
