@@ -234,17 +234,24 @@ extension SluiceClient {
 
   // MARK: Deny
 
-  public func addDeny(_ prefixes: [String]) async throws(ClientError) -> Sluice_V1_AddDenyReply {
+  public func addDeny(_ prefixes: [String], tuples: [String] = []) async throws(ClientError) -> Sluice_V1_AddDenyReply {
     try await call("Deny.Add", within: Self.changeDeadline) { options in
-      try await Sluice_V1_Deny.Client(wrapping: grpc).add(.with { $0.prefixes = prefixes }, options: options)
+      let request = Sluice_V1_AddDenyRequest.with {
+        $0.prefixes = prefixes
+        $0.tuples = tuples
+      }
+      return try await Sluice_V1_Deny.Client(wrapping: grpc).add(request, options: options)
     }
   }
 
-  /// - Returns: how many prefixes were deleted.
-  public func deleteDeny(_ prefixes: [String], ifExists: Bool = false) async throws(ClientError) -> UInt64 {
+  /// - Returns: how many prefixes and five-tuples were deleted.
+  public func deleteDeny(
+    _ prefixes: [String], tuples: [String] = [], ifExists: Bool = false
+  ) async throws(ClientError) -> UInt64 {
     try await call("Deny.Delete", within: Self.changeDeadline) { options in
       let request = Sluice_V1_DeleteDenyRequest.with {
         $0.prefixes = prefixes
+        $0.tuples = tuples
         $0.ifExists = ifExists
       }
       return try await Sluice_V1_Deny.Client(wrapping: grpc).delete(request, options: options).deleted
@@ -252,9 +259,38 @@ extension SluiceClient {
   }
 
   public func deny() async throws(ClientError) -> [Sluice_V1_DenyEntry] {
-    try await call("Deny.List", within: Self.readDeadline) { options in
+    try await call("Deny.List", within: Self.changeDeadline) { options in
       try await Sluice_V1_Deny.Client(wrapping: grpc).list(.init(), options: options) { stream in
         var entries: [Sluice_V1_DenyEntry] = []
+        for try await batch in stream.messages { entries += batch.entries }
+        return entries
+      }
+    }
+  }
+
+  // MARK: Limits
+
+  public func addLimits(_ limits: [Sluice_V1_Limit]) async throws(ClientError) -> Sluice_V1_AddLimitsReply {
+    try await call("Limits.Add", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Limits.Client(wrapping: grpc).add(.with { $0.limits = limits }, options: options)
+    }
+  }
+
+  /// - Returns: how many limits were deleted.
+  public func deleteLimits(_ prefixes: [String], ifExists: Bool = false) async throws(ClientError) -> UInt64 {
+    try await call("Limits.Delete", within: Self.changeDeadline) { options in
+      let request = Sluice_V1_DeleteLimitsRequest.with {
+        $0.prefixes = prefixes
+        $0.ifExists = ifExists
+      }
+      return try await Sluice_V1_Limits.Client(wrapping: grpc).delete(request, options: options).deleted
+    }
+  }
+
+  public func limits() async throws(ClientError) -> [Sluice_V1_LimitEntry] {
+    try await call("Limits.List", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Limits.Client(wrapping: grpc).list(.init(), options: options) { stream in
+        var entries: [Sluice_V1_LimitEntry] = []
         for try await batch in stream.messages { entries += batch.entries }
         return entries
       }

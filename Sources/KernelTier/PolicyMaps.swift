@@ -68,7 +68,8 @@ final class PolicyMaps: Sendable {
   /// Pins the maps; what is there already is in the way.
   func pin(directory: String) throws(KernelTierError) {
     try BPFSystem.makePinDirectory(directory.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 })
-    let unfinished = directory + ".unfinished"
+    // The BPF file system takes no dots.
+    let unfinished = directory + "_unfinished"
     _ = try BPFSystem.removePins(unfinished)
     try BPFSystem.makePinDirectory(unfinished)
     for (name, map) in handles { try BPFSystem.pin(map.descriptor, path: "\(unfinished)/\(name)") }

@@ -1,6 +1,6 @@
 // StateStore.swift
 //
-// What of the agent's state survives it: ports, rules, groups, meters and deny prefixes that were asked for through the API. One SQLite
+// What of the agent's state survives it: ports, rules, groups, meters and the early drop policy, as they were asked for through the API. One SQLite
 // file through GRDB, in WAL mode with synchronous=FULL, so that what a reply acknowledged is on the disk before the
 // reply.
 //
@@ -144,31 +144,6 @@ extension StateStore {
         try database.execute(
           sql: "INSERT INTO configuredPort (name, number) VALUES (?, ?)", arguments: [name, Int64(number)])
       }
-    }
-  }
-}
-
-// MARK: - Deny prefixes
-
-extension StateStore {
-  /// All deny prefixes in canonical text, sorted as text.
-  public func denyPrefixes() throws(StoreError) -> [String] {
-    try read("deny prefixes") { try String.fetchAll($0, sql: "SELECT prefix FROM denyPrefix ORDER BY prefix") }
-  }
-
-  /// Adds prefixes in one transaction; those that are there already are fine.
-  public func addDenyPrefixes(_ prefixes: [String]) throws(StoreError) {
-    try write("\(prefixes.count) deny prefixes") { database in
-      let put = try database.cachedStatement(sql: "INSERT OR IGNORE INTO denyPrefix (prefix) VALUES (?)")
-      for prefix in prefixes { try put.execute(arguments: [prefix]) }
-    }
-  }
-
-  /// Deletes prefixes in one transaction; those that are not there are passed over.
-  public func deleteDenyPrefixes(_ prefixes: [String]) throws(StoreError) {
-    try write("\(prefixes.count) deny prefixes") { database in
-      let delete = try database.cachedStatement(sql: "DELETE FROM denyPrefix WHERE prefix = ?")
-      for prefix in prefixes { try delete.execute(arguments: [prefix]) }
     }
   }
 }

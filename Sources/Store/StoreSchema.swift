@@ -70,6 +70,19 @@ enum StoreSchema {
           ) STRICT;
           """)
     }
+    migrator.registerMigration("004 five-tuples and rate limits") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE denyTuple (
+            tuple TEXT PRIMARY KEY
+          ) STRICT, WITHOUT ROWID;
+          CREATE TABLE rateLimit (
+            prefix TEXT PRIMARY KEY,
+            packetsPerSecond INTEGER NOT NULL,
+            burst INTEGER NOT NULL
+          ) STRICT, WITHOUT ROWID;
+          """)
+    }
     return migrator
   }
 

@@ -25,7 +25,10 @@ struct Status: AsyncParsableCommand {
     let portCount = ports.reduce(0) { $0 + UInt64($1.count) }
     let states = ports.map { "\($0.count) \($0.state.word)" }.joined(separator: ", ")
     let prefixes = status.denyPrefixes == 1 ? "prefix" : "prefixes"
-    let denied = status.denyPrefixes == 0 ? "" : ", \(status.denyPrefixes) denied \(prefixes)"
+    let deniedPrefixes = status.denyPrefixes == 0 ? "" : ", \(status.denyPrefixes) denied \(prefixes)"
+    let deniedTuples = status.denyTuples == 0 ? "" : ", \(Human.count(status.denyTuples, "denied five-tuple"))"
+    let limits = status.limits == 0 ? "" : ", \(Human.count(status.limits, "rate limit"))"
+    let denied = deniedPrefixes + deniedTuples + limits
     let groups = status.groups == 0 ? "" : ", \(Human.count(status.groups, "group"))"
     let meters = status.meters == 0 ? "" : ", \(Human.count(status.meters, "meter"))"
     let drops = status.drops.isEmpty ? "" : " (\(status.drops.words))"

@@ -16,7 +16,7 @@ from agent import ROOT
 from grpc_tools import protoc
 
 PROTO = ROOT / "Sources" / "AgentAPI" / "Proto"
-SERVICES = ["Agent", "Ports", "Rules", "Groups", "Meters", "Flows", "Deny", "Workers", "Fdb", "Monitor"]
+SERVICES = ["Agent", "Ports", "Rules", "Groups", "Meters", "Flows", "Deny", "Limits", "Workers", "Fdb", "Monitor"]
 
 
 class Stubs:

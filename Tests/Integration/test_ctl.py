@@ -17,7 +17,7 @@ COMMANDS = [
     ["rule", "del"], ["rule", "list"], ["rule", "diff"], ["rule", "replace"], ["rule", "bundle"], ["group", "add"], ["group", "mod"],
     ["group", "del"], ["group", "list"], ["meter", "add"], ["meter", "mod"], ["meter", "del"], ["meter", "list"], ["flow", "list"],
     ["flow", "summary"], ["flow", "purge"], ["trace"], ["monitor"], ["deny", "add"], ["deny", "del"], ["deny", "list"],
-    ["worker", "show"], ["fdb", "list"], ["fdb", "flush"], ["version"], ["completion"],
+    ["limit", "add"], ["limit", "del"], ["limit", "list"], ["worker", "show"], ["fdb", "list"], ["fdb", "flush"], ["version"], ["completion"],
 ]
 
 
@@ -38,7 +38,8 @@ def test_every_command_has_help_with_an_example(command):
     [["fly"], ["port"], ["port", "show"], ["port", "add", "x", "--mode", "private"], ["rule", "add"], ["status", "extra"],
      ["-o", "xml", "status"], ["port", "add", "x", "--number", "many"], ["--timeout", "never", "status"],
      ["rule", "bundle"], ["rule", "list", "--plain", "--stats"], ["group", "del"], ["group", "del", "x"], ["meter", "del", "1", "--all"],
-     ["flow", "list", "--table", "256"], ["flow", "list", "--cookie", "x"], ["rule", "diff", "a", "b"], ["meter", "list", "-1"]],
+     ["flow", "list", "--table", "256"], ["flow", "list", "--cookie", "x"], ["rule", "diff", "a", "b"], ["meter", "list", "-1"],
+     ["deny", "add"], ["limit", "add", "10.0.0.0/8"], ["limit", "add", "10.0.0.0/8", "--rate", "fast"], ["limit", "add", "--rate", "1k"]],
     ids=" ".join)
 def test_a_wrong_command_line_exits_with_2(arguments):
     done = plain(*arguments)
@@ -62,7 +63,7 @@ def test_the_socket_may_come_from_the_environment(agent):
 @pytest.mark.parametrize(
     "command, kind",
     [(["status"], dict), (["port", "list"], list), (["rule", "list"], list), (["flow", "list"], list), (["group", "list"], list),
-     (["meter", "list"], list), (["flow", "summary"], dict), (["deny", "list"], list),
+     (["meter", "list"], list), (["flow", "summary"], dict), (["deny", "list"], list), (["limit", "list"], list),
      (["worker", "show"], list), (["fdb", "list"], list), (["version"], dict), (["port", "show", "c1"], dict),
      (["trace", "in_port=1,ip"], dict)],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value.__name__)

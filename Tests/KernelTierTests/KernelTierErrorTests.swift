@@ -14,8 +14,8 @@ import Testing
 
   @Test func aMissingRightSaysWhichRight() {
     #expect(
-      KernelTierError.system(operation: "create the BPF map sluice_deny_v4", code: EPERM, detail: "").description
-        == "cannot create the BPF map sluice_deny_v4: Operation not permitted; it takes root, or the capabilities CAP_BPF and "
+      KernelTierError.system(operation: "create the BPF map sluice_hints", code: EPERM, detail: "").description
+        == "cannot create the BPF map sluice_hints: Operation not permitted; it takes root, or the capabilities CAP_BPF and "
         + "CAP_NET_ADMIN")
   }
 
@@ -26,19 +26,19 @@ import Testing
     }
   }
 
-  /// The deny maps are left out although the program's constants say that it uses them, so the verifier must refuse it.
+  /// A map of the policy is left out although the program's constants say that it uses them, so the verifier must refuse it.
   @Test(.enabled(if: BPFSupport.isThere, BPFSupport.comment))
   func theVerifiersLogIsKept() throws {
     let object = try BPFObject(bytes: EmbeddedBPF.uplinkObject, name: "sluice_xdp")
     var configuration = sluice_port_config()
     configuration.deny = 1
     try object.setConstants(section: ".rodata.config", to: configuration)
-    try object.omit("sluice_deny_v4")
+    try object.omit("sluice_policy")
     #expect {
       try object.load()
     } throws: { error in
       guard case .load(_, _, let log)? = error as? KernelTierError else { return false }
-      return log.contains("BEGIN PROG LOAD LOG") && log.contains("sluice_deny_v4")
+      return log.contains("BEGIN PROG LOAD LOG") && log.contains("sluice_policy")
     }
   }
 }

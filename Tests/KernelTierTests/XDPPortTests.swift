@@ -162,20 +162,20 @@ import Testing
       let index = try makeVeth()
       try run("ip link set uplink0 up")
       try run("ip link set peer0 up")
-      let list = try DenyList()
-      try list.add(try IPPrefix("192.0.2.66"))
+      let policy = try Policy()
+      try policy.add([.deny(try IPPrefix("192.0.2.66"))])
       let port = try XDPPort.attach(
-        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, denyList: list)
+        interfaceIndex: index, interfaceName: "uplink0", mode: .dedicated, queues: 1, policy: policy)
       let denied = Packet.frame(.ipv4(from: "192.0.2.66"))
       try send(Packet.frame(.other), from: "peer0", times: 3)
       try send(denied, from: "peer0", times: 5)
       let deadline = ContinuousClock.now + .seconds(5)
-      while try list.entries()[0].packets < 5, ContinuousClock.now < deadline { usleep(1_000) }
+      while policy.entries()[0].dropped.packets < 5, ContinuousClock.now < deadline { usleep(1_000) }
       let counters = try port.counters()
       #expect(counters.droppedDenyV4 == XDPCounter(packets: 5, bytes: UInt64(5 * denied.count)))
       #expect(counters.noSocket.packets >= 3)
-      #expect(try list.entries() == [
-        DenyEntry(prefix: try IPPrefix("192.0.2.66"), packets: 5, bytes: UInt64(5 * denied.count))
+      #expect(policy.entries() == [
+        PolicyEntry(rule: .deny(try IPPrefix("192.0.2.66")), dropped: XDPCounter(packets: 5, bytes: UInt64(5 * denied.count)))
       ])
     }
   }
@@ -184,9 +184,9 @@ import Testing
     try inNamespace {
       let index = try makeVeth()
       func cycle() throws {
-        let list = try DenyList()
+        let policy = try Policy()
         let port = try XDPPort.attach(
-          interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 8, denyList: list)
+          interfaceIndex: index, interfaceName: "uplink0", mode: .shared, queues: 8, policy: policy)
         try port.detach()
       }
       try cycle()

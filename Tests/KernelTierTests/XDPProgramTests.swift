@@ -11,12 +11,12 @@ import Testing
   private struct Loaded {
     let program: XDPProgram
     let socket: TestSocket
-    let denyList: DenyList
+    let policy: Policy
 
     init(_ mode: XDPPortMode, deny: [String] = []) throws {
-      denyList = try DenyList()
-      try denyList.add(contentsOf: deny.map { try IPPrefix($0) })
-      program = try XDPProgram.load(mode: mode, queues: 1, denyList: denyList)
+      policy = try Policy()
+      try policy.add(deny.map { .deny(try IPPrefix($0)) })
+      program = try XDPProgram.load(mode: mode, queues: 1, policy: policy)
       socket = try TestSocket()
       try program.setSocket(queue: 0, descriptor: socket.descriptor)
       if mode == .shared {
@@ -101,11 +101,11 @@ import Testing
       #expect(try loaded.verdict(Packet.frame(.ipv4(from: source))) == .drop)
     }
     #expect(
-      try loaded.denyList.entries() == [
-        DenyEntry(prefix: try IPPrefix("10.0.0.0/8"), packets: 1, bytes: UInt64(packet.count)),
-        DenyEntry(prefix: try IPPrefix("10.1.0.0/16"), packets: 2, bytes: UInt64(2 * packet.count)),
-        DenyEntry(prefix: try IPPrefix("10.1.2.3"), packets: 1, bytes: UInt64(packet.count)),
-        DenyEntry(prefix: try IPPrefix("::/0"), packets: 0, bytes: 0),
+      loaded.policy.entries() == [
+        PolicyEntry(rule: .deny(try IPPrefix("10.0.0.0/8")), dropped: XDPCounter(packets: 1, bytes: UInt64(packet.count))),
+        PolicyEntry(rule: .deny(try IPPrefix("10.1.0.0/16")), dropped: XDPCounter(packets: 2, bytes: UInt64(2 * packet.count))),
+        PolicyEntry(rule: .deny(try IPPrefix("10.1.2.3")), dropped: XDPCounter(packets: 1, bytes: UInt64(packet.count))),
+        PolicyEntry(rule: .deny(try IPPrefix("::/0"))),
       ])
   }
 
@@ -113,18 +113,18 @@ import Testing
     let loaded = try Loaded(.dedicated)
     let packet = Packet.frame(.ipv4(from: "10.1.2.3"))
     #expect(try loaded.verdict(packet) == .redirect)
-    try loaded.denyList.add(try IPPrefix("10.0.0.0/8"))
+    try loaded.policy.add([.deny(try IPPrefix("10.0.0.0/8"))])
     #expect(try loaded.verdict(packet) == .drop)
-    try loaded.denyList.remove(try IPPrefix("10.0.0.0/8"))
+    loaded.policy.remove([.prefix(try IPPrefix("10.0.0.0/8"))])
     #expect(try loaded.verdict(packet) == .redirect)
   }
 
   @Test func allPortsShareOneList() throws {
     let loaded = try Loaded(.dedicated, deny: ["10.0.0.0/8"])
-    let second = try XDPProgram.load(mode: .shared, queues: 4, denyList: loaded.denyList)
+    let second = try XDPProgram.load(mode: .shared, queues: 4, policy: loaded.policy)
     _ = try loaded.verdict(Packet.frame(.ipv4(from: "10.1.2.3")))
     #expect(try second.testRun(packet: Packet.frame(.ipv4(from: "10.1.2.3"))).verdict == .drop)
-    #expect(try loaded.denyList.entries().first?.packets == 2)
+    #expect(loaded.policy.entries().first?.dropped.packets == 2)
     #expect(try loaded.program.counters().droppedDenyV4.packets == 1)
   }
 
@@ -142,7 +142,7 @@ import Testing
 
   @Test func withoutAListNothingIsLookedUp() throws {
     let program = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil)
-    #expect(!program.spec.usesDenyList)
+    #expect(!program.spec.usesPolicy)
     _ = try program.testRun(packet: Packet.frame(.ipv4(from: "10.1.2.3")))
     #expect(try program.counters().noSocket.packets == 1)
   }

@@ -23,7 +23,10 @@ import Testing
         StoredChange(
           rules: [Self.web, Self.normal], groups: StoredItemChange(put: [StoredItem(id: 7, text: "group_id=7")]),
           meters: StoredItemChange(put: [StoredItem(id: .max, text: "meter=4294967295")])))
-      try store.addDenyPrefixes(["2001:db8::/32", "10.0.0.0/8"])
+      try store.changePolicy(
+        add: StoredPolicy(
+          prefixes: ["2001:db8::/32", "10.0.0.0/8"], tuples: ["dst=10.0.0.1"],
+          limits: [StoredLimit(prefix: "10.0.0.0/8", packetsPerSecond: 9, burst: 1)]))
       try store.setConfiguredPortNumbers(["a": 1, "b": 2])
       store.close()
     }
@@ -32,7 +35,13 @@ import Testing
     #expect(try store.rules() == [Self.web, Self.normal])
     #expect(try store.groups() == [StoredItem(id: 7, text: "group_id=7")])
     #expect(try store.meters().map(\.id) == [.max])
-    #expect(try store.denyPrefixes() == ["10.0.0.0/8", "2001:db8::/32"])
+    let policy = try store.policy()
+    #expect(policy.prefixes == ["10.0.0.0/8", "2001:db8::/32"])
+    #expect(policy.tuples == ["dst=10.0.0.1"])
+    #expect(policy.limits == [StoredLimit(prefix: "10.0.0.0/8", packetsPerSecond: 9, burst: 1)])
+    let changed = StoredLimit(prefix: "10.0.0.0/8", packetsPerSecond: 10, burst: 2)
+    try store.changePolicy(delete: StoredPolicy(prefixes: ["10.0.0.0/8", "11.0.0.0/8"]), add: StoredPolicy(limits: [changed]))
+    #expect(try store.policy() == StoredPolicy(prefixes: ["2001:db8::/32"], tuples: ["dst=10.0.0.1"], limits: [changed]))
     #expect(try store.configuredPortNumbers() == ["a": 1, "b": 2])
     #expect(try store.rulesAreOperators())
   }

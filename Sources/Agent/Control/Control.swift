@@ -1,11 +1,11 @@
 // Control.swift
 //
-// The agent's will: which ports, rules, groups, meters and deny prefixes there are to be, and the carrying out of it. Desired state is
+// The agent's will: which ports, rules, groups, meters and early drop policy there are to be, and the carrying out of it. Desired state is
 // the configuration file and the store; actual state is the kernel and the switch; this actor makes the second follow the
 // first: at start, on request, on reload, and when the kernel says that something happened.
 //
 // Order of changes:
-//   - rules, groups, meters and deny prefixes: checked, stored, then carried out, then answered; when carrying out fails, the store is
+//   - rules, groups, meters and the policy: checked, stored, then carried out, then answered; when carrying out fails, the store is
 //     put back. A crash after the store leaves a change that the next start carries out; nobody was told that it failed.
 //   - ports: carried out, stored, then answered, because most refusals come from the kernel. A crash before the store
 //     leaves an XDP program (or a veth pair) that the next start recognises as a leftover and removes.
@@ -24,13 +24,13 @@ import Pipeline
 import Store
 
 /// The agent's desired state and what keeps the actual one at it. Its parts are in ControlPorts, ControlRules,
-/// RuleLoading, ControlDeny and ControlReload.
+/// RuleLoading, ControlPolicy and ControlReload.
 actor Control {
   nonisolated var unownedExecutor: UnownedSerialExecutor { ControlThread.shared.asUnownedSerialExecutor() }
 
   let store: StateStore
   let plane: Switch
-  let denyList: DenyList
+  let policy: Policy
   nonisolated let events = AgentEvents()
   let logger: Logger
   var configuration: AgentConfiguration
@@ -50,11 +50,11 @@ actor Control {
   /// Seconds between attempts to open ports that could not be opened.
   private static let retrySeconds: UInt64 = 5
 
-  init(configuration: AgentConfiguration, store: StateStore, plane: Switch, denyList: DenyList, logger: Logger) {
+  init(configuration: AgentConfiguration, store: StateStore, plane: Switch, policy: Policy, logger: Logger) {
     self.configuration = configuration
     self.store = store
     self.plane = plane
-    self.denyList = denyList
+    self.policy = policy
     self.logger = logger
     budgets = plane.workers.map { FrameBudget(frames: $0.configuration.chunkCount) }
   }
@@ -64,7 +64,7 @@ actor Control {
   /// - Throws: `StoreError` when the store cannot be read. A port that cannot be opened does not stop the agent: it is
   ///   shown as failed.
   func start() throws {
-    try loadDenyList()
+    try loadPolicy()
     let stored = try store.ports()
     removeLeftovers(stored: stored)
     try adoptPorts(stored: stored)

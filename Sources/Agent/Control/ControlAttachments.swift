@@ -20,7 +20,7 @@ extension Control {
     let link = try findLink(of: port)
     var taken: [(worker: Int, share: Int)] = []
     do {
-      let attachment = try InterfaceAttachment.open(port.request, link: link, denyList: denyList) {
+      let attachment = try InterfaceAttachment.open(port.request, link: link, policy: policy) {
         let place = nextPlace(besides: port)
         taken.append((place.worker, place.share))
         return place

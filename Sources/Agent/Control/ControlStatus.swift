@@ -13,7 +13,10 @@ extension Control {
     var reply = Sluice_V1_GetStatusReply()
     reply.workers = UInt32(plane.workers.count)
     reply.store = store.path
-    reply.denyPrefixes = UInt64(denyList.count)
+    let counts = policy.counts
+    reply.denyPrefixes = UInt64(counts.prefixes)
+    reply.denyTuples = UInt64(counts.tuples)
+    reply.limits = UInt64(counts.limits)
     (reply.rules, reply.groups, reply.meters, reply.flows) = try onPlane { core in
       (UInt64(core.rules.count), UInt64(core.groups.count), UInt64(core.meters.count), UInt64(core.flowCount))
     }
@@ -47,7 +50,7 @@ extension Control {
       component("store", "\(store.path) is open"),
       component("workers", "\(plane.workers.count) polling"),
       component("rules", rulesAreOperators ? "set through the API, in the store" : "set by the configuration"),
-      component("deny list", "\(denyList.count) prefixes"),
+      component("policy", policyWords),
       component("configuration", "as in the file"),
     ]
     var ports = Sluice_V1_Component()
@@ -57,6 +60,11 @@ extension Control {
       bad.isEmpty ? "\(self.ports.count) wanted" : bad.map { "\($0.name): \($0.condition.message)" }.joined(separator: "; ")
     parts.insert(ports, at: 2)
     return parts
+  }
+
+  private var policyWords: String {
+    let counts = policy.counts
+    return "\(counts.prefixes) denied prefixes, \(counts.tuples) denied five-tuples, \(counts.limits) rate limits"
   }
 
   /// Whether the agent does what it is told; the reason when it does not.

@@ -28,6 +28,8 @@ struct CredentialListener: HTTP2ServerTransport.ListenerFactory {
   ) -> HTTP2ServerTransport.Custom<CredentialListener> {
     var config = HTTP2ServerTransport.Custom<CredentialListener>.Config.defaults
     config.http2.maxConcurrentStreams = maxConcurrentStreams
+    // One message holds all entries of the early drop policy that may be added at once: 131,072 five-tuples of 150 bytes.
+    config.rpc.maxRequestPayloadSize = 24 << 20
     return HTTP2ServerTransport.Custom(
       listenerFactory: CredentialListener(descriptor: descriptor, admission: admission, logger: logger), config: config)
   }

@@ -2,7 +2,7 @@
 //
 // The agent from its start to its end.
 //
-// Start: configuration, socket, store, workers, deny list, ports, rules, metrics page, then READY=1. Whatever fails before
+// Start: configuration, socket, store, workers, early drop policy, ports, rules, metrics page, then READY=1. Whatever fails before
 //        that is one line (a configuration: one per mistake) on standard error and exit status 1; nothing stays behind.
 // End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, XDP programs are taken off, workers end, the
 //        store is closed, the socket goes, exit status 0.
@@ -62,7 +62,7 @@ public enum AgentProgram {
     defer { plane.stop() }
     let watcher = try LinkWatcher(logger: logger)
     let control = Control(
-      configuration: configuration, store: store, plane: plane, denyList: try DenyList(), logger: logger)
+      configuration: configuration, store: store, plane: plane, policy: try Policy(), logger: logger)
     do {
       try await control.start()
       try await runServices(

@@ -59,6 +59,10 @@ struct MetricsPages: Sendable {
     page.sample(stations)
     page.family("sluice_deny_prefixes", .gauge, "Prefixes on the deny list.")
     page.sample(status.denyPrefixes)
+    page.family("sluice_deny_tuples", .gauge, "Five-tuples on the deny list.")
+    page.sample(status.denyTuples)
+    page.family("sluice_limits", .gauge, "Source prefixes that are held to a rate.")
+    page.sample(status.limits)
     page.family("sluice_component_ok", .gauge, "1 while a part of the agent is well, 0 when it needs a person.")
     for part in status.components { page.sample(part.ok ? 1 : 0, ["component": part.name]) }
   }

@@ -65,7 +65,7 @@ struct InterfaceAttachment {
   ///   - place: where each queue goes; asked once per queue.
   /// - Throws: `PortFailure`; the interface is as it was before then.
   static func open(
-    _ request: PortRequest, link: Link, denyList: DenyList, place: () -> QueuePlace
+    _ request: PortRequest, link: Link, policy: Policy, place: () -> QueuePlace
   ) throws(PortFailure) -> InterfaceAttachment {
     try check(request, link)
     var changes: [Change] = []
@@ -87,7 +87,7 @@ struct InterfaceAttachment {
       notes += prepare(link, &socket, &ethtool, &changes)
       let xdp = try XDPPort.attach(
         interfaceIndex: UInt32(link.index), interfaceName: link.name, mode: request.mode == .shared ? .shared : .dedicated,
-        queues: count, denyList: denyList)
+        queues: count, policy: policy)
       if link.kind == "veth", xdp.attachMode == .native {
         notes.append("the kernel switched segmentation offload of the other end off when the XDP program was attached, so frames come in MTU size")
       }

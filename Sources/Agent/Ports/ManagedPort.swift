@@ -95,6 +95,8 @@ extension XDPCounters {
     passedToHost = passedToHost + other.passedToHost
     droppedDenyV4 = droppedDenyV4 + other.droppedDenyV4
     droppedDenyV6 = droppedDenyV6 + other.droppedDenyV6
+    droppedDenyTuple = droppedDenyTuple + other.droppedDenyTuple
+    droppedLimit = droppedLimit + other.droppedLimit
     noSocket = noSocket + other.noSocket
     malformed = malformed + other.malformed
   }
@@ -103,6 +105,7 @@ extension XDPCounters {
   var named: [(name: String, counter: XDPCounter)] {
     [
       ("redirected", redirected), ("passed-to-host", passedToHost), ("deny-v4", droppedDenyV4), ("deny-v6", droppedDenyV6),
+      ("deny-tuple", droppedDenyTuple), ("limit", droppedLimit),
       ("no-socket", noSocket), ("malformed", malformed),
     ]
   }

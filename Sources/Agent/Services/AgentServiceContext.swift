@@ -65,9 +65,9 @@ extension AgentServiceContext {
         case .refused: .failedPrecondition
         case .limit: .resourceExhausted
         }
-    case is SyntaxError, is IPPrefixError: code = .invalidArgument
-    case is RuleFailure, KernelTierError.denyListFull: code = .resourceExhausted
-    case is DenyFailure: code = .notFound
+    case is SyntaxError, is IPPrefixError, is FiveTupleError, KernelTierError.invalid: code = .invalidArgument
+    case is RuleFailure, KernelTierError.policyFull: code = .resourceExhausted
+    case is PolicyFailure: code = .notFound
     case is KernelTierError, is StoreError, is RefusedChange: code = .failedPrecondition
     default: code = .internalError
     }

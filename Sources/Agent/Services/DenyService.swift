@@ -12,7 +12,9 @@ struct DenyService: Sluice_V1_Deny.SimpleServiceProtocol {
 
   func add(request: Sluice_V1_AddDenyRequest, context call: ServerContext) async throws -> Sluice_V1_AddDenyReply {
     try await context.answer {
-      let (added, present) = try await context.control.addDeny(try request.prefixes.map { try IPPrefix($0) })
+      let prefixes = try request.prefixes.map { PolicyRule.deny(try IPPrefix($0)) }
+      let tuples = try request.tuples.map { PolicyRule.deny(try FiveTuple($0)) }
+      let (added, present) = try await context.control.addPolicy(prefixes + tuples)
       var reply = Sluice_V1_AddDenyReply()
       reply.added = UInt64(added)
       reply.alreadyPresent = UInt64(present)
@@ -22,9 +24,11 @@ struct DenyService: Sluice_V1_Deny.SimpleServiceProtocol {
 
   func delete(request: Sluice_V1_DeleteDenyRequest, context call: ServerContext) async throws -> Sluice_V1_DeleteDenyReply {
     try await context.answer {
-      let prefixes = try request.prefixes.map { try IPPrefix($0) }
+      let prefixes = try request.prefixes.map { PolicyKey.prefix(try IPPrefix($0)) }
+      let tuples = try request.tuples.map { PolicyKey.tuple(try FiveTuple($0)) }
       var reply = Sluice_V1_DeleteDenyReply()
-      reply.deleted = UInt64(try await context.control.deleteDeny(prefixes, ifExists: request.ifExists))
+      reply.deleted = UInt64(
+        try await context.control.deletePolicy(prefixes + tuples, ifExists: request.ifExists, list: "deny"))
       return reply
     }
   }
@@ -33,17 +37,23 @@ struct DenyService: Sluice_V1_Deny.SimpleServiceProtocol {
     request: Sluice_V1_ListDenyRequest, response: RPCWriter<Sluice_V1_ListDenyReply>, context call: ServerContext
   ) async throws {
     try await context.answer {
-      let entries = try await context.control.listDeny().sorted { $0.prefix < $1.prefix }
+      let entries = await context.control.listPolicy().compactMap(Self.message)
       for batch in entries.inBatches() {
         var reply = Sluice_V1_ListDenyReply()
-        reply.entries = batch.map { entry in
-          var message = Sluice_V1_DenyEntry()
-          message.prefix = entry.prefix.description
-          message.dropped = Sluice_V1_Traffic(packets: entry.packets, bytes: entry.bytes)
-          return message
-        }
+        reply.entries = Array(batch)
         try await response.write(reply)
       }
     }
+  }
+
+  private static func message(_ entry: PolicyEntry) -> Sluice_V1_DenyEntry? {
+    var message = Sluice_V1_DenyEntry()
+    switch entry.rule.key {
+    case .prefix(let prefix): message.prefix = prefix.description
+    case .tuple(let tuple): message.tuple = tuple.description
+    case .limit: return nil
+    }
+    message.dropped = Sluice_V1_Traffic(packets: entry.dropped.packets, bytes: entry.dropped.bytes)
+    return message
   }
 }

@@ -6139,7 +6139,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds prefixes, all or none.
+        /// > Adds prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Sluice_V1_AddDenyRequest` messages.
@@ -6157,7 +6157,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Deletes prefixes, all or none.
+        /// > Deletes prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Sluice_V1_DeleteDenyRequest` messages.
@@ -6198,7 +6198,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds prefixes, all or none.
+        /// > Adds prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Sluice_V1_AddDenyRequest` message.
@@ -6216,7 +6216,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Deletes prefixes, all or none.
+        /// > Deletes prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Sluice_V1_DeleteDenyRequest` message.
@@ -6255,7 +6255,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds prefixes, all or none.
+        /// > Adds prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A `Sluice_V1_AddDenyRequest` message.
@@ -6273,7 +6273,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Deletes prefixes, all or none.
+        /// > Deletes prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A `Sluice_V1_DeleteDenyRequest` message.
@@ -6441,7 +6441,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds prefixes, all or none.
+        /// > Adds prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Sluice_V1_AddDenyRequest` message.
@@ -6464,7 +6464,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Deletes prefixes, all or none.
+        /// > Deletes prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Sluice_V1_DeleteDenyRequest` message.
@@ -6523,7 +6523,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Adds prefixes, all or none.
+        /// > Adds prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Sluice_V1_AddDenyRequest` message.
@@ -6557,7 +6557,7 @@ extension Sluice_V1_Deny {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Deletes prefixes, all or none.
+        /// > Deletes prefixes and five-tuples, all or none.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Sluice_V1_DeleteDenyRequest` message.
@@ -6624,7 +6624,7 @@ extension Sluice_V1_Deny.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Adds prefixes, all or none.
+    /// > Adds prefixes and five-tuples, all or none.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Sluice_V1_AddDenyRequest` message.
@@ -6653,7 +6653,7 @@ extension Sluice_V1_Deny.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Deletes prefixes, all or none.
+    /// > Deletes prefixes and five-tuples, all or none.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Sluice_V1_DeleteDenyRequest` message.
@@ -6709,7 +6709,7 @@ extension Sluice_V1_Deny.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Adds prefixes, all or none.
+    /// > Adds prefixes and five-tuples, all or none.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -6742,7 +6742,7 @@ extension Sluice_V1_Deny.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Deletes prefixes, all or none.
+    /// > Deletes prefixes and five-tuples, all or none.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -6788,6 +6788,749 @@ extension Sluice_V1_Deny.ClientProtocol {
         onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListDenyReply>) async throws -> Result
     ) async throws -> Result where Result: Sendable {
         let request = GRPCCore.ClientRequest<Sluice_V1_ListDenyRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.list(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// MARK: - sluice.v1.Limits
+
+/// Namespace containing generated types for the "sluice.v1.Limits" service.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+public enum Sluice_V1_Limits: Sendable {
+    /// Service descriptor for the "sluice.v1.Limits" service.
+    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Limits")
+    /// Namespace for method metadata.
+    public enum Method: Sendable {
+        /// Namespace for "Add" metadata.
+        public enum Add: Sendable {
+            /// Request type for "Add".
+            public typealias Input = Sluice_V1_AddLimitsRequest
+            /// Response type for "Add".
+            public typealias Output = Sluice_V1_AddLimitsReply
+            /// Descriptor for "Add".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Limits"),
+                method: "Add",
+                type: .unary
+            )
+        }
+        /// Namespace for "Delete" metadata.
+        public enum Delete: Sendable {
+            /// Request type for "Delete".
+            public typealias Input = Sluice_V1_DeleteLimitsRequest
+            /// Response type for "Delete".
+            public typealias Output = Sluice_V1_DeleteLimitsReply
+            /// Descriptor for "Delete".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Limits"),
+                method: "Delete",
+                type: .unary
+            )
+        }
+        /// Namespace for "List" metadata.
+        public enum List: Sendable {
+            /// Request type for "List".
+            public typealias Input = Sluice_V1_ListLimitsRequest
+            /// Response type for "List".
+            public typealias Output = Sluice_V1_ListLimitsReply
+            /// Descriptor for "List".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Limits"),
+                method: "List",
+                type: .serverStreaming
+            )
+        }
+        /// Descriptors for all methods in the "sluice.v1.Limits" service.
+        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+            Add.descriptor,
+            Delete.descriptor,
+            List.descriptor
+        ]
+    }
+}
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension GRPCCore.ServiceDescriptor {
+    /// Service descriptor for the "sluice.v1.Limits" service.
+    public static let sluice_v1_Limits = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Limits")
+}
+
+// MARK: sluice.v1.Limits (server)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits {
+    /// Streaming variant of the service protocol for the "sluice.v1.Limits" service.
+    ///
+    /// This protocol is the lowest-level of the service protocols generated for this service
+    /// giving you the most flexibility over the implementation of your service. This comes at
+    /// the cost of more verbose and less strict APIs. Each RPC requires you to implement it in
+    /// terms of a request stream and response stream. Where the RPC expects only a single
+    /// request or response message, you are responsible for ensuring your implementation
+    /// maintains this invariant.
+    ///
+    /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
+    /// or ``SimpleServiceProtocol`` instead.
+    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_AddLimitsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_AddLimitsReply` messages.
+        func add(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_AddLimitsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_AddLimitsReply>
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes limits, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_DeleteLimitsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_DeleteLimitsReply` messages.
+        func delete(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_DeleteLimitsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DeleteLimitsReply>
+
+        /// Handle the "List" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_ListLimitsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ListLimitsReply` messages.
+        func list(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_ListLimitsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListLimitsReply>
+    }
+
+    /// Service protocol for the "sluice.v1.Limits" service.
+    ///
+    /// This protocol is higher level than ``StreamingServiceProtocol`` but lower level than
+    /// the ``SimpleServiceProtocol``, it provides access to request and response metadata and
+    /// trailing response metadata. If you don't need these then consider using
+    /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
+    /// use ``StreamingServiceProtocol``.
+    public protocol ServiceProtocol: Sluice_V1_Limits.StreamingServiceProtocol {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_AddLimitsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_AddLimitsReply` message.
+        func add(
+            request: GRPCCore.ServerRequest<Sluice_V1_AddLimitsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_AddLimitsReply>
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes limits, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteLimitsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_DeleteLimitsReply` message.
+        func delete(
+            request: GRPCCore.ServerRequest<Sluice_V1_DeleteLimitsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DeleteLimitsReply>
+
+        /// Handle the "List" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListLimitsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ListLimitsReply` messages.
+        func list(
+            request: GRPCCore.ServerRequest<Sluice_V1_ListLimitsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListLimitsReply>
+    }
+
+    /// Simple service protocol for the "sluice.v1.Limits" service.
+    ///
+    /// This is the highest level protocol for the service. The API is the easiest to use but
+    /// doesn't provide access to request or response metadata. If you need access to these
+    /// then use ``ServiceProtocol`` instead.
+    public protocol SimpleServiceProtocol: Sluice_V1_Limits.ServiceProtocol {
+        /// Handle the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_AddLimitsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_AddLimitsReply` to respond with.
+        func add(
+            request: Sluice_V1_AddLimitsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_AddLimitsReply
+
+        /// Handle the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes limits, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_DeleteLimitsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_DeleteLimitsReply` to respond with.
+        func delete(
+            request: Sluice_V1_DeleteLimitsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_DeleteLimitsReply
+
+        /// Handle the "List" method.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_ListLimitsRequest` message.
+        ///   - response: A response stream of `Sluice_V1_ListLimitsReply` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func list(
+            request: Sluice_V1_ListLimitsRequest,
+            response: GRPCCore.RPCWriter<Sluice_V1_ListLimitsReply>,
+            context: GRPCCore.ServerContext
+        ) async throws
+    }
+}
+
+// Default implementation of 'registerMethods(with:)'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits.StreamingServiceProtocol {
+    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+        router.registerHandler(
+            forMethod: Sluice_V1_Limits.Method.Add.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_AddLimitsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_AddLimitsReply>(),
+            handler: { request, context in
+                try await self.add(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Limits.Method.Delete.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DeleteLimitsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DeleteLimitsReply>(),
+            handler: { request, context in
+                try await self.delete(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Limits.Method.List.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ListLimitsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ListLimitsReply>(),
+            handler: { request, context in
+                try await self.list(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+    }
+}
+
+// Default implementation of streaming methods from 'StreamingServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits.ServiceProtocol {
+    public func add(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_AddLimitsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_AddLimitsReply> {
+        let response = try await self.add(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func delete(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_DeleteLimitsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DeleteLimitsReply> {
+        let response = try await self.delete(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func list(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_ListLimitsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListLimitsReply> {
+        let response = try await self.list(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+}
+
+// Default implementation of methods from 'ServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits.SimpleServiceProtocol {
+    public func add(
+        request: GRPCCore.ServerRequest<Sluice_V1_AddLimitsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_AddLimitsReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_AddLimitsReply>(
+            message: try await self.add(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func delete(
+        request: GRPCCore.ServerRequest<Sluice_V1_DeleteLimitsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DeleteLimitsReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_DeleteLimitsReply>(
+            message: try await self.delete(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func list(
+        request: GRPCCore.ServerRequest<Sluice_V1_ListLimitsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListLimitsReply> {
+        return GRPCCore.StreamingServerResponse<Sluice_V1_ListLimitsReply>(
+            metadata: [:],
+            producer: { writer in
+                try await self.list(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+}
+
+// MARK: sluice.v1.Limits (client)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits {
+    /// Generated client protocol for the "sluice.v1.Limits" service.
+    ///
+    /// You don't need to implement this protocol directly, use the generated
+    /// implementation, ``Client``.
+    public protocol ClientProtocol: Sendable {
+        /// Call the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_AddLimitsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_AddLimitsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_AddLimitsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func add<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_AddLimitsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_AddLimitsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_AddLimitsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddLimitsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes limits, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteLimitsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DeleteLimitsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DeleteLimitsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func delete<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DeleteLimitsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DeleteLimitsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DeleteLimitsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteLimitsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "List" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListLimitsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ListLimitsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ListLimitsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func list<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ListLimitsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ListLimitsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListLimitsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListLimitsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+    }
+
+    /// Generated client for the "sluice.v1.Limits" service.
+    ///
+    /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
+    /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
+    /// means of communication with the remote peer.
+    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+        private let client: GRPCCore.GRPCClient<Transport>
+
+        /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
+        ///
+        /// - Parameters:
+        ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
+        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+            self.client = client
+        }
+
+        /// Call the "Add" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_AddLimitsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_AddLimitsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_AddLimitsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func add<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_AddLimitsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_AddLimitsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_AddLimitsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddLimitsReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Limits.Method.Add.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Delete" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Deletes limits, all or none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DeleteLimitsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DeleteLimitsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DeleteLimitsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func delete<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DeleteLimitsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DeleteLimitsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DeleteLimitsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteLimitsReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Limits.Method.Delete.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "List" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ListLimitsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ListLimitsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ListLimitsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func list<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ListLimitsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ListLimitsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListLimitsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListLimitsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Sluice_V1_Limits.Method.List.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+    }
+}
+
+// Helpers providing default arguments to 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits.ClientProtocol {
+    /// Call the "Add" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_AddLimitsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func add<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_AddLimitsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddLimitsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.add(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_AddLimitsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_AddLimitsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Delete" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Deletes limits, all or none.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_DeleteLimitsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func delete<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_DeleteLimitsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteLimitsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.delete(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DeleteLimitsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DeleteLimitsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "List" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_ListLimitsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func list<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_ListLimitsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListLimitsReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.list(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ListLimitsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ListLimitsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// Helpers providing sugared APIs for 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Limits.ClientProtocol {
+    /// Call the "Add" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Adds limits, all or none. The rate of one that is there is changed; its counters go on.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func add<Result>(
+        _ message: Sluice_V1_AddLimitsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_AddLimitsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_AddLimitsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.add(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Delete" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Deletes limits, all or none.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func delete<Result>(
+        _ message: Sluice_V1_DeleteLimitsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DeleteLimitsReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_DeleteLimitsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.delete(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "List" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func list<Result>(
+        _ message: Sluice_V1_ListLimitsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListLimitsReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_ListLimitsRequest>(
             message: message,
             metadata: metadata
         )

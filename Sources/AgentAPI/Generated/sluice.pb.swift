@@ -619,6 +619,16 @@ public nonisolated struct Sluice_V1_GetStatusReply: @unchecked Sendable {
     set {_uniqueStorage()._meters = newValue}
   }
 
+  public var denyTuples: UInt64 {
+    get {_storage._denyTuples}
+    set {_uniqueStorage()._denyTuples = newValue}
+  }
+
+  public var limits: UInt64 {
+    get {_storage._limits}
+    set {_uniqueStorage()._limits = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2003,8 +2013,12 @@ public nonisolated struct Sluice_V1_AddDenyRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// IPv4 or IPv6 prefixes, such as "192.0.2.0/24"; a bare address means the host. No bits beyond the prefix length.
+  /// IPv4 or IPv6 prefixes of sources, such as "192.0.2.0/24"; a bare address means the host. No bits beyond the prefix length.
   public var prefixes: [String] = []
+
+  /// Five-tuples, such as "proto=tcp,src=192.0.2.1,dst=198.51.100.7,sport=1024,dport=80". What is left out may be anything; src or
+  /// dst must be there.
+  public var tuples: [String] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2032,8 +2046,10 @@ public nonisolated struct Sluice_V1_DeleteDenyRequest: Sendable {
 
   public var prefixes: [String] = []
 
-  /// Prefixes that are not there are passed over instead of failing the call.
+  /// What is not there is passed over instead of failing the call.
   public var ifExists: Bool = false
+
+  public var tuples: [String] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2079,7 +2095,144 @@ public nonisolated struct Sluice_V1_DenyEntry: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Empty for a five-tuple.
   public var prefix: String = String()
+
+  public var dropped: Sluice_V1_Traffic {
+    get {_dropped ?? Sluice_V1_Traffic()}
+    set {_dropped = newValue}
+  }
+  /// Returns true if `dropped` has been explicitly set.
+  public var hasDropped: Bool {self._dropped != nil}
+  /// Clears the value of `dropped`. Subsequent reads from it will return its default value.
+  public mutating func clearDropped() {self._dropped = nil}
+
+  /// Empty for a prefix.
+  public var tuple: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _dropped: Sluice_V1_Traffic? = nil
+}
+
+public nonisolated struct Sluice_V1_Limit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// All addresses of the prefix share the rate. The longest limited prefix that holds a source decides.
+  public var prefix: String = String()
+
+  /// 1 to 100,000,000.
+  public var packetsPerSecond: UInt64 = 0
+
+  /// Packets that may come at once after a pause, 1 to 1,000,000; 0 in a request: what the rate allows in a tenth of a second.
+  public var burst: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_AddLimitsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var limits: [Sluice_V1_Limit] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_AddLimitsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var added: UInt64 = 0
+
+  public var alreadyPresent: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DeleteLimitsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var prefixes: [String] = []
+
+  /// What is not there is passed over instead of failing the call.
+  public var ifExists: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DeleteLimitsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var deleted: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ListLimitsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ListLimitsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var entries: [Sluice_V1_LimitEntry] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_LimitEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var limit: Sluice_V1_Limit {
+    get {_limit ?? Sluice_V1_Limit()}
+    set {_limit = newValue}
+  }
+  /// Returns true if `limit` has been explicitly set.
+  public var hasLimit: Bool {self._limit != nil}
+  /// Clears the value of `limit`. Subsequent reads from it will return its default value.
+  public mutating func clearLimit() {self._limit = nil}
+
+  public var passed: Sluice_V1_Traffic {
+    get {_passed ?? Sluice_V1_Traffic()}
+    set {_passed = newValue}
+  }
+  /// Returns true if `passed` has been explicitly set.
+  public var hasPassed: Bool {self._passed != nil}
+  /// Clears the value of `passed`. Subsequent reads from it will return its default value.
+  public mutating func clearPassed() {self._passed = nil}
 
   public var dropped: Sluice_V1_Traffic {
     get {_dropped ?? Sluice_V1_Traffic()}
@@ -2094,6 +2247,8 @@ public nonisolated struct Sluice_V1_DenyEntry: Sendable {
 
   public init() {}
 
+  fileprivate var _limit: Sluice_V1_Limit? = nil
+  fileprivate var _passed: Sluice_V1_Traffic? = nil
   fileprivate var _dropped: Sluice_V1_Traffic? = nil
 }
 
@@ -2690,7 +2845,7 @@ nonisolated extension Sluice_V1_GetStatusRequest: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".GetStatusReply"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}git_commit\0\u{1}pid\0\u{3}uptime_seconds\0\u{3}config_file\0\u{1}socket\0\u{1}store\0\u{1}workers\0\u{3}ports_by_state\0\u{1}rules\0\u{1}flows\0\u{3}deny_prefixes\0\u{1}received\0\u{1}transmitted\0\u{3}dropped_packets\0\u{1}drops\0\u{3}rss_bytes\0\u{1}components\0\u{1}groups\0\u{1}meters\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}git_commit\0\u{1}pid\0\u{3}uptime_seconds\0\u{3}config_file\0\u{1}socket\0\u{1}store\0\u{1}workers\0\u{3}ports_by_state\0\u{1}rules\0\u{1}flows\0\u{3}deny_prefixes\0\u{1}received\0\u{1}transmitted\0\u{3}dropped_packets\0\u{1}drops\0\u{3}rss_bytes\0\u{1}components\0\u{1}groups\0\u{1}meters\0\u{4}\u{a}deny_tuples\0\u{1}limits\0")
 
   fileprivate class _StorageClass {
     var _version: String = String()
@@ -2713,6 +2868,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
     var _components: [Sluice_V1_Component] = []
     var _groups: UInt64 = 0
     var _meters: UInt64 = 0
+    var _denyTuples: UInt64 = 0
+    var _limits: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2743,6 +2900,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
       _components = source._components
       _groups = source._groups
       _meters = source._meters
+      _denyTuples = source._denyTuples
+      _limits = source._limits
     }
   }
 
@@ -2781,6 +2940,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._components) }()
         case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._groups) }()
         case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._meters) }()
+        case 30: try { try decoder.decodeSingularUInt64Field(value: &_storage._denyTuples) }()
+        case 31: try { try decoder.decodeSingularUInt64Field(value: &_storage._limits) }()
         default: break
         }
       }
@@ -2853,6 +3014,12 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
       if _storage._meters != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._meters, fieldNumber: 20)
       }
+      if _storage._denyTuples != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._denyTuples, fieldNumber: 30)
+      }
+      if _storage._limits != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._limits, fieldNumber: 31)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2882,6 +3049,8 @@ nonisolated extension Sluice_V1_GetStatusReply: SwiftProtobuf.Message, SwiftProt
         if _storage._components != rhs_storage._components {return false}
         if _storage._groups != rhs_storage._groups {return false}
         if _storage._meters != rhs_storage._meters {return false}
+        if _storage._denyTuples != rhs_storage._denyTuples {return false}
+        if _storage._limits != rhs_storage._limits {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5549,7 +5718,7 @@ nonisolated extension Sluice_V1_PurgeFlowsReply: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Sluice_V1_AddDenyRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".AddDenyRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0\u{1}tuples\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5558,6 +5727,7 @@ nonisolated extension Sluice_V1_AddDenyRequest: SwiftProtobuf.Message, SwiftProt
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.tuples) }()
       default: break
       }
     }
@@ -5567,11 +5737,15 @@ nonisolated extension Sluice_V1_AddDenyRequest: SwiftProtobuf.Message, SwiftProt
     if !self.prefixes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.prefixes, fieldNumber: 1)
     }
+    if !self.tuples.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.tuples, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_AddDenyRequest, rhs: Sluice_V1_AddDenyRequest) -> Bool {
     if lhs.prefixes != rhs.prefixes {return false}
+    if lhs.tuples != rhs.tuples {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5614,7 +5788,7 @@ nonisolated extension Sluice_V1_AddDenyReply: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Sluice_V1_DeleteDenyRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DeleteDenyRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0\u{3}if_exists\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0\u{3}if_exists\0\u{1}tuples\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5624,6 +5798,7 @@ nonisolated extension Sluice_V1_DeleteDenyRequest: SwiftProtobuf.Message, SwiftP
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.ifExists) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.tuples) }()
       default: break
       }
     }
@@ -5636,12 +5811,16 @@ nonisolated extension Sluice_V1_DeleteDenyRequest: SwiftProtobuf.Message, SwiftP
     if self.ifExists != false {
       try visitor.visitSingularBoolField(value: self.ifExists, fieldNumber: 2)
     }
+    if !self.tuples.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.tuples, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_DeleteDenyRequest, rhs: Sluice_V1_DeleteDenyRequest) -> Bool {
     if lhs.prefixes != rhs.prefixes {return false}
     if lhs.ifExists != rhs.ifExists {return false}
+    if lhs.tuples != rhs.tuples {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5728,7 +5907,7 @@ nonisolated extension Sluice_V1_ListDenyReply: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Sluice_V1_DenyEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DenyEntry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}dropped\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}dropped\0\u{1}tuple\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5738,6 +5917,7 @@ nonisolated extension Sluice_V1_DenyEntry: SwiftProtobuf.Message, SwiftProtobuf.
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.prefix) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._dropped) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.tuple) }()
       default: break
       }
     }
@@ -5754,11 +5934,278 @@ nonisolated extension Sluice_V1_DenyEntry: SwiftProtobuf.Message, SwiftProtobuf.
     try { if let v = self._dropped {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if !self.tuple.isEmpty {
+      try visitor.visitSingularStringField(value: self.tuple, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_DenyEntry, rhs: Sluice_V1_DenyEntry) -> Bool {
     if lhs.prefix != rhs.prefix {return false}
+    if lhs._dropped != rhs._dropped {return false}
+    if lhs.tuple != rhs.tuple {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_Limit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Limit"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{3}packets_per_second\0\u{1}burst\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.prefix) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.packetsPerSecond) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.burst) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.prefix.isEmpty {
+      try visitor.visitSingularStringField(value: self.prefix, fieldNumber: 1)
+    }
+    if self.packetsPerSecond != 0 {
+      try visitor.visitSingularUInt64Field(value: self.packetsPerSecond, fieldNumber: 2)
+    }
+    if self.burst != 0 {
+      try visitor.visitSingularUInt32Field(value: self.burst, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_Limit, rhs: Sluice_V1_Limit) -> Bool {
+    if lhs.prefix != rhs.prefix {return false}
+    if lhs.packetsPerSecond != rhs.packetsPerSecond {return false}
+    if lhs.burst != rhs.burst {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_AddLimitsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AddLimitsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}limits\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.limits) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.limits.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.limits, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_AddLimitsRequest, rhs: Sluice_V1_AddLimitsRequest) -> Bool {
+    if lhs.limits != rhs.limits {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_AddLimitsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".AddLimitsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}added\0\u{3}already_present\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.added) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.alreadyPresent) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.added != 0 {
+      try visitor.visitSingularUInt64Field(value: self.added, fieldNumber: 1)
+    }
+    if self.alreadyPresent != 0 {
+      try visitor.visitSingularUInt64Field(value: self.alreadyPresent, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_AddLimitsReply, rhs: Sluice_V1_AddLimitsReply) -> Bool {
+    if lhs.added != rhs.added {return false}
+    if lhs.alreadyPresent != rhs.alreadyPresent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DeleteLimitsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteLimitsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefixes\0\u{3}if_exists\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.prefixes) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.ifExists) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.prefixes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.prefixes, fieldNumber: 1)
+    }
+    if self.ifExists != false {
+      try visitor.visitSingularBoolField(value: self.ifExists, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DeleteLimitsRequest, rhs: Sluice_V1_DeleteLimitsRequest) -> Bool {
+    if lhs.prefixes != rhs.prefixes {return false}
+    if lhs.ifExists != rhs.ifExists {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DeleteLimitsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DeleteLimitsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deleted\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.deleted) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.deleted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deleted, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DeleteLimitsReply, rhs: Sluice_V1_DeleteLimitsReply) -> Bool {
+    if lhs.deleted != rhs.deleted {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ListLimitsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListLimitsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ListLimitsRequest, rhs: Sluice_V1_ListLimitsRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ListLimitsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ListLimitsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.entries) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.entries.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.entries, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ListLimitsReply, rhs: Sluice_V1_ListLimitsReply) -> Bool {
+    if lhs.entries != rhs.entries {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_LimitEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LimitEntry"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}limit\0\u{1}passed\0\u{1}dropped\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._limit) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._passed) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._dropped) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._limit {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._passed {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._dropped {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_LimitEntry, rhs: Sluice_V1_LimitEntry) -> Bool {
+    if lhs._limit != rhs._limit {return false}
+    if lhs._passed != rhs._passed {return false}
     if lhs._dropped != rhs._dropped {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

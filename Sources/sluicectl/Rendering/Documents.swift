@@ -30,7 +30,7 @@ extension Sluice_V1_GetStatusReply: Document {
       "store": .string(store), "workers": .of(workers),
       "ports": .object(portsByState.map { .init(key: $0.state.word, value: .of($0.count)) }),
       "rules": .unsigned(rules), "groups": .unsigned(groups), "meters": .unsigned(meters), "flows": .unsigned(flows),
-      "denyPrefixes": .unsigned(denyPrefixes),
+      "denyPrefixes": .unsigned(denyPrefixes), "denyTuples": .unsigned(denyTuples), "limits": .unsigned(limits),
       "rxPackets": .unsigned(received.packets), "rxBytes": .unsigned(received.bytes),
       "txPackets": .unsigned(transmitted.packets), "txBytes": .unsigned(transmitted.bytes),
       "dropped": .unsigned(droppedPackets), "drops": drops.counts, "rssBytes": .unsigned(rssBytes),
@@ -116,7 +116,20 @@ extension Sluice_V1_TraceReply: Document {
 
 extension Sluice_V1_DenyEntry: Document {
   var document: JSON {
-    ["prefix": .string(prefix), "packets": .unsigned(dropped.packets), "bytes": .unsigned(dropped.bytes)]
+    [
+      "prefix": prefix.isEmpty ? nil : .string(prefix), "tuple": tuple.isEmpty ? nil : .string(tuple),
+      "packets": .unsigned(dropped.packets), "bytes": .unsigned(dropped.bytes),
+    ]
+  }
+}
+
+extension Sluice_V1_LimitEntry: Document {
+  var document: JSON {
+    [
+      "prefix": .string(limit.prefix), "packetsPerSecond": .unsigned(limit.packetsPerSecond), "burst": .of(limit.burst),
+      "passedPackets": .unsigned(passed.packets), "passedBytes": .unsigned(passed.bytes),
+      "droppedPackets": .unsigned(dropped.packets), "droppedBytes": .unsigned(dropped.bytes),
+    ]
   }
 }
 

@@ -1,0 +1,102 @@
+// ControlPolicy.swift
+//
+// The early drop policy: what the XDP programs of all ports drop or slow down first.
+// Invariant: the kernel's policy is the store's.
+// Threads: the control thread (see Control.swift).
+
+import AgentAPI
+import KernelTier
+import Logging
+import Store
+
+/// Why entries of the policy were not deleted.
+struct PolicyFailure: Error, CustomStringConvertible {
+  var description: String
+}
+
+extension Control {
+  /// Adds entries, all or none. A limit that is there takes the new rate.
+  /// - Returns: how many were not there, and how many were.
+  func addPolicy(_ rules: [PolicyRule]) throws -> (added: Int, present: Int) {
+    try checkDraining()
+    // What was there before is what a failure goes back to: nothing, or a limit with its rate.
+    let before = Set(rules.map(\.key)).filter { policy.contains($0) }
+    let rates = before.contains { $0.isLimit } ? policy.entries().filter { before.contains($0.rule.key) }.map(\.rule) : []
+    let new = rules.filter { $0.rate != nil || !before.contains($0.key) }
+    try store.changePolicy(add: StoredPolicy(new))
+    do {
+      let added = try policy.add(new)
+      return (added, rules.count - added)
+    } catch {
+      try store.changePolicy(
+        delete: StoredPolicy(keys: new.map(\.key).filter { !before.contains($0) }), add: StoredPolicy(rates.filter { $0.rate != nil }))
+      throw error
+    }
+  }
+
+  /// Deletes entries, all or none.
+  /// - Parameter list: what the entries are on, for people.
+  func deletePolicy(_ keys: [PolicyKey], ifExists: Bool, list: String) throws -> Int {
+    try checkDraining()
+    let distinct = Set(keys)
+    if !ifExists, let absent = distinct.filter({ !policy.contains($0) }).min() {
+      throw PolicyFailure(description: "\(absent) is not on the \(list) list; nothing was deleted")
+    }
+    try store.changePolicy(delete: StoredPolicy(keys: Array(distinct)))
+    return policy.remove(Array(distinct))
+  }
+
+  func listPolicy() -> [PolicyEntry] { policy.entries() }
+
+  /// Gives the kernel the store's policy. What programs of an agent before this one count by goes on.
+  func loadPolicy() throws {
+    if let discarded = policy.discarded {
+      logger.warning("the early drop policy in the kernel was made anew", metadata: ["reason": "\(discarded)"])
+    }
+    let stored = try store.policy()
+    var rules: [PolicyRule] = []
+    func read(_ text: String, _ rule: () throws -> PolicyRule) {
+      do {
+        rules.append(try rule())
+      } catch {
+        logger.error("an entry of the policy in the store is not understood", metadata: ["entry": "\(text)", "reason": "\(error)"])
+        troubles["policy"] = "an entry in the store is not understood: \(error)"
+      }
+    }
+    for prefix in stored.prefixes { read(prefix) { .deny(try IPPrefix(prefix)) } }
+    for tuple in stored.tuples { read(tuple) { .deny(try FiveTuple(tuple)) } }
+    for limit in stored.limits {
+      read(limit.prefix) {
+        .limit(try IPPrefix(limit.prefix), to: try PacketRate(packetsPerSecond: limit.packetsPerSecond, burst: limit.burst))
+      }
+    }
+    try policy.replace(with: rules)
+  }
+}
+
+extension PolicyKey {
+  fileprivate var isLimit: Bool {
+    if case .limit = self { true } else { false }
+  }
+}
+
+extension StoredPolicy {
+  init(_ rules: [PolicyRule]) {
+    self.init(keys: rules.filter { $0.rate == nil }.map(\.key))
+    limits = rules.compactMap { rule in
+      rule.rate.map { StoredLimit(prefix: rule.key.description, packetsPerSecond: $0.packetsPerSecond, burst: $0.burst) }
+    }
+  }
+
+  /// For deletion: rates mean nothing.
+  init(keys: [PolicyKey]) {
+    self.init()
+    for key in keys {
+      switch key {
+      case .prefix(let prefix): prefixes.append(prefix.description)
+      case .tuple(let tuple): tuples.append(tuple.description)
+      case .limit(let prefix): limits.append(StoredLimit(prefix: prefix.description, packetsPerSecond: 0, burst: 0))
+      }
+    }
+  }
+}
