@@ -279,7 +279,7 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
   @Test func factsAreRead() throws {
     let table = try Table()
     _ = try table.tier.offer(Table.flow(numbered(1)))
-    let program = try XDPProgram.load(mode: .dedicated, queues: 1, denyList: nil, flows: FlowHookSpec(maps: table.maps, port: 1))
+    let program = try XDPProgram.load(mode: .dedicated, queues: 1, policy: nil, flows: FlowHookSpec(maps: table.maps, port: 1))
     let facts = try KernelFacts.read(maps: table.maps, programIDs: [program.identity.id, .max], used: table.tier.used)
     #expect(facts.programs.map(\.name) == ["sluice_xdp"])
     #expect(facts.programs[0].type == "xdp")
