@@ -331,15 +331,20 @@ extension SluiceClient {
   ///
   /// - Parameters:
   ///   - kinds: empty means every kind.
+  ///   - sample: one of so many packets that the kernel drops becomes an event; 0: none.
   ///   - subscribed: called once, when the agent has confirmed the subscription: later events are not missed.
   ///   - receive: returns whether it wants another event.
   /// - Throws: `ClientError.connectionLost` when the agent goes away.
   public func watch(
-    _ kinds: [Sluice_V1_EventKind], subscribed: @escaping @Sendable () -> Void = {},
+    _ kinds: [Sluice_V1_EventKind], sample: UInt32 = 0, subscribed: @escaping @Sendable () -> Void = {},
     receive: @escaping @Sendable (Sluice_V1_Event) -> Bool
   ) async throws(ClientError) {
     try await call("Monitor.Watch", within: nil) { options in
-      try await Sluice_V1_Monitor.Client(wrapping: grpc).watch(.with { $0.kinds = kinds }, options: options) { stream in
+      let request = Sluice_V1_WatchRequest.with {
+        $0.kinds = kinds
+        $0.sample = sample
+      }
+      try await Sluice_V1_Monitor.Client(wrapping: grpc).watch(request, options: options) { stream in
         if case .success = stream.accepted { subscribed() }
         for try await event in stream.messages where !receive(event) { return }
       }

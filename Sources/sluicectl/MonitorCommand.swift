@@ -15,10 +15,11 @@ struct MonitorCommand: AsyncParsableCommand {
         sluicectl monitor
         sluicectl monitor drops ports
         sluicectl monitor packets --count 10 -o json
+        sluicectl monitor samples --sample 100
       """)
 
   enum Kind: String, ExpressibleByArgument, CaseIterable {
-    case drops, flows, ports, packets, rules
+    case drops, flows, ports, packets, rules, samples
 
     var message: Sluice_V1_EventKind {
       switch self {
@@ -27,12 +28,19 @@ struct MonitorCommand: AsyncParsableCommand {
       case .ports: .ports
       case .packets: .packets
       case .rules: .rules
+      case .samples: .samples
       }
     }
   }
 
-  @Argument(help: "Only these kinds: drops, flows, ports, packets (that an action sent to the controller), rules.")
+  @Argument(help: "Only these kinds: drops, flows, ports, packets (that an action sent to the controller), rules, samples.")
   var kinds: [Kind] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Show one of so many packets that are dropped in the kernel, with its first bytes (samples alone: every one, up to 1,000 a second).",
+      valueName: "n"))
+  var sample: UInt32?
 
   @Option(help: ArgumentHelp("End after so many events.", valueName: "n"))
   var count: UInt64?
@@ -40,15 +48,20 @@ struct MonitorCommand: AsyncParsableCommand {
   @OptionGroup var global: GlobalOptions
 
   func validate() throws {
+    if sample == 0 { throw ValidationError("--sample must be 1 or more, not 0") }
+    if let sample, !kinds.isEmpty, !kinds.contains(.samples) {
+      throw ValidationError("--sample \(sample) shows samples, and they are not among the kinds that are asked for")
+    }
     if count == 0 { throw ValidationError("--count must be 1 or more, not 0") }
   }
 
   func run() async throws {
     let format = global.output
     let limit = count ?? .max
+    let oneIn = sample ?? (kinds.contains(.samples) ? 1 : 0)
     let progress = Mutex((printed: UInt64(0), lost: UInt64(0)))
     try await global.withAgent { agent in
-      try await agent.watch(kinds.map(\.message)) {
+      try await agent.watch(kinds.map(\.message), sample: oneIn) {
         Terminal.remark("monitoring; Ctrl-C ends it")
       } receive: { event in
         progress.withLock { progress in
@@ -93,6 +106,11 @@ extension Sluice_V1_Event: Document {
       ]
     case .rule(let change):
       ["event": "rule", "change": .string(change.change.word), "rule": change.rule.document, "reason": .string(change.reason)]
+    case .dropSample(let drop):
+      [
+        "event": "dropSample", "port": .string(drop.port), "reason": .string(drop.reason), "length": .of(drop.length),
+        "sample": .of(drop.sample), "frame": .string(Hex.text(drop.frame)),
+      ]
     case nil:
       ["event": "unknown"]
     }
@@ -121,6 +139,9 @@ extension Sluice_V1_Event: Document {
       let reason = change.reason.isEmpty ? "" : "reason=\"\(change.reason)\" "
       let counts = change.change == .deleted ? "packets=\(change.rule.matched.packets) bytes=\(change.rule.matched.bytes) " : ""
       return "rule \(change.change.word)".padded(to: 14) + reason + counts + change.rule.text
+    case .dropSample(let drop):
+      return "drop sample   port=\(drop.port) reason=\"\(drop.reason)\" one in \(drop.sample) length=\(drop.length) "
+        + Hex.text(drop.frame.prefix(64))
     case nil:
       return "an event that this version does not know"
     }

@@ -1,7 +1,10 @@
 """The early drop policy: what the XDP program drops or slows down before anything else sees it."""
 
+import json
+import subprocess
+
 import pytest
-from agent import eventually
+from agent import CTL, eventually
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from wire import Tap, with_payload
@@ -131,6 +134,27 @@ def test_a_limit_lets_the_burst_pass_and_counts_both_sides(agent, pair):
     assert agent.json("limit", "list") == []
     assert "192.0.2.0/24" in agent.refusal("limit", "del", "192.0.2.0/24")
     agent.ctl("limit", "del", "192.0.2.0/24", "--if-exists")
+
+
+def test_samples_of_drops_are_shown_with_their_reason_and_first_bytes(agent, pair):
+    first, second = pair
+    agent.rules("in_port=1,actions=output:2")
+    agent.ctl("deny", "add", "192.0.2.0/24")
+    monitor = subprocess.Popen(
+        [str(CTL), "--socket", agent.socket, "-o", "json", "monitor", "samples", "--count", "2"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True)
+    try:
+        # It says nothing when it is ready, so packets are sent until it has seen two.
+        for _ in range(20):
+            flood(first, second, 1)
+            if monitor.poll() is not None:
+                break
+        samples = [json.loads(line) for line in monitor.communicate(timeout=10)[0].splitlines()]
+    finally:
+        monitor.kill()
+    assert [(sample["event"], sample["port"], sample["reason"], sample["sample"]) for sample in samples] == [
+        ("dropSample", "c1", "denied-prefix", 1)] * 2
+    assert bytes.fromhex(samples[0]["frame"])[26:30] == bytes([192, 0, 2, 1])
 
 
 def test_the_whole_policy_survives_a_kill_9(agent, pair):

@@ -43,6 +43,7 @@ actor Control {
   var isDraining = false
   /// Trouble that a person has to look at, by the part of the agent that it is in.
   var troubles: [String: String] = [:]
+  var sampling = DropSampling()
   /// A large call went by: what it took on its way is free by the second tick at the latest, and goes back to the kernel then.
   var ticksUntilTrim = 0
   private var ticks: UInt64 = 0

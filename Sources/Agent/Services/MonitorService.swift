@@ -20,19 +20,30 @@ struct MonitorService: Sluice_V1_Monitor.ServiceProtocol {
     request: ServerRequest<Sluice_V1_WatchRequest>, context call: ServerContext
   ) async throws -> StreamingServerResponse<Sluice_V1_Event> {
     let kinds = Set(request.message.kinds.filter { $0 != .unspecified })
+    let oneIn = request.message.sample
+    let sampling = try await context.answer { oneIn == 0 ? nil : try await context.control.beginSampling(oneIn: oneIn) }
     let fromSwitch = context.plane.watch()
     let fromAgent = context.control.events.watch()
     return StreamingServerResponse { writer in
-      let feed = EventFeed(kinds: kinds)
+      let feed = EventFeed(kinds: kinds, wantsSamples: sampling != nil)
       context.logger.debug("somebody watches events")
       // A reply does not end by itself when the client goes away, and a quiet agent has nothing to write that would fail.
       await withTaskGroup(of: Void.self) { group in
         group.addTask { await forward(fromSwitch, feed, writer) }
         group.addTask { await forward(fromAgent, feed, writer) }
         group.addTask { try? await call.cancellation.cancelled }
+        if sampling != nil {
+          group.addTask {
+            while !Task.isCancelled {
+              try? await Task.sleep(for: .milliseconds(100))
+              await context.control.publishSamples()
+            }
+          }
+        }
         await group.next()
         group.cancelAll()
       }
+      if let sampling { await context.control.endSampling(sampling) }
       context.logger.debug("somebody stopped watching events", metadata: ["lost": "\(feed.lost)"])
       return [:]
     }
@@ -107,11 +118,17 @@ struct MonitorService: Sluice_V1_Monitor.ServiceProtocol {
 /// What one watcher wants and has lost.
 private final class EventFeed: Sendable {
   private let kinds: Set<Sluice_V1_EventKind>
+  private let wantsSamples: Bool
   private let lostEvents = Atomic<UInt64>(0)
 
-  init(kinds: Set<Sluice_V1_EventKind>) { self.kinds = kinds }
+  init(kinds: Set<Sluice_V1_EventKind>, wantsSamples: Bool) {
+    self.kinds = kinds
+    self.wantsSamples = wantsSamples
+  }
 
-  func wants(_ kind: Sluice_V1_EventKind) -> Bool { kinds.isEmpty || kinds.contains(kind) }
+  func wants(_ kind: Sluice_V1_EventKind) -> Bool {
+    (kinds.isEmpty || kinds.contains(kind)) && (wantsSamples || kind != .samples)
+  }
 
   func count(lost: UInt64) { if lost > 0 { lostEvents.add(lost, ordering: .relaxed) } }
 
@@ -138,6 +155,7 @@ extension Sluice_V1_Event {
     case .port: .ports
     case .packetIn: .packets
     case .rule: .rules
+    case .dropSample: .samples
     case nil: .unspecified
     }
   }

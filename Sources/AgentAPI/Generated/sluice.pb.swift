@@ -331,6 +331,9 @@ public nonisolated enum Sluice_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseItera
   /// Packets that an action sent to the controller.
   case packets // = 4
   case rules // = 5
+
+  /// Packets that a program in the kernel dropped. They come only with WatchRequest.sample.
+  case samples // = 6
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -345,6 +348,7 @@ public nonisolated enum Sluice_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseItera
     case 3: self = .ports
     case 4: self = .packets
     case 5: self = .rules
+    case 6: self = .samples
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -357,6 +361,7 @@ public nonisolated enum Sluice_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseItera
     case .ports: return 3
     case .packets: return 4
     case .rules: return 5
+    case .samples: return 6
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -369,6 +374,7 @@ public nonisolated enum Sluice_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseItera
     .ports,
     .packets,
     .rules,
+    .samples,
   ]
 
 }
@@ -2504,6 +2510,9 @@ public nonisolated struct Sluice_V1_WatchRequest: Sendable {
   /// Empty means every kind.
   public var kinds: [Sluice_V1_EventKind] = []
 
+  /// One of so many packets that programs in the kernel drop becomes an event, 1,000 a second and CPU at most; 0: none.
+  public var sample: UInt32 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -2579,6 +2588,14 @@ public nonisolated struct Sluice_V1_Event: @unchecked Sendable {
     set {_uniqueStorage()._event = .rule(newValue)}
   }
 
+  public var dropSample: Sluice_V1_DropSampleEvent {
+    get {
+      if case .dropSample(let v)? = _storage._event {return v}
+      return Sluice_V1_DropSampleEvent()
+    }
+    set {_uniqueStorage()._event = .dropSample(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Event: Equatable, Sendable {
@@ -2588,6 +2605,7 @@ public nonisolated struct Sluice_V1_Event: @unchecked Sendable {
     case port(Sluice_V1_PortEvent)
     case packetIn(Sluice_V1_PacketInEvent)
     case rule(Sluice_V1_RuleEvent)
+    case dropSample(Sluice_V1_DropSampleEvent)
 
   }
 
@@ -2608,6 +2626,31 @@ public nonisolated struct Sluice_V1_DropEvent: Sendable {
 
   /// Since the last report of this port and reason.
   public var packets: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DropSampleEvent: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Where it arrived; empty when the port is gone.
+  public var port: String = String()
+
+  /// "denied-prefix", "denied-tuple", "limited", "extension-headers", ...
+  public var reason: String = String()
+
+  /// Of the whole frame.
+  public var length: UInt32 = 0
+
+  /// It stands for so many drops.
+  public var sample: UInt32 = 0
+
+  /// The beginning of the frame, 128 bytes at most.
+  public var frame: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2743,7 +2786,7 @@ nonisolated extension Sluice_V1_WorkerState: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Sluice_V1_EventKind: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_KIND_UNSPECIFIED\0\u{1}EVENT_KIND_DROPS\0\u{1}EVENT_KIND_FLOWS\0\u{1}EVENT_KIND_PORTS\0\u{1}EVENT_KIND_PACKETS\0\u{1}EVENT_KIND_RULES\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_KIND_UNSPECIFIED\0\u{1}EVENT_KIND_DROPS\0\u{1}EVENT_KIND_FLOWS\0\u{1}EVENT_KIND_PORTS\0\u{1}EVENT_KIND_PACKETS\0\u{1}EVENT_KIND_RULES\0\u{1}EVENT_KIND_SAMPLES\0")
 }
 
 nonisolated extension Sluice_V1_PortChange: SwiftProtobuf._ProtoNameProviding {
@@ -6699,7 +6742,7 @@ nonisolated extension Sluice_V1_FlushFdbReply: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Sluice_V1_WatchRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".WatchRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kinds\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kinds\0\u{1}sample\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6708,6 +6751,7 @@ nonisolated extension Sluice_V1_WatchRequest: SwiftProtobuf.Message, SwiftProtob
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedEnumField(value: &self.kinds) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.sample) }()
       default: break
       }
     }
@@ -6717,11 +6761,15 @@ nonisolated extension Sluice_V1_WatchRequest: SwiftProtobuf.Message, SwiftProtob
     if !self.kinds.isEmpty {
       try visitor.visitPackedEnumField(value: self.kinds, fieldNumber: 1)
     }
+    if self.sample != 0 {
+      try visitor.visitSingularUInt32Field(value: self.sample, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Sluice_V1_WatchRequest, rhs: Sluice_V1_WatchRequest) -> Bool {
     if lhs.kinds != rhs.kinds {return false}
+    if lhs.sample != rhs.sample {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6729,7 +6777,7 @@ nonisolated extension Sluice_V1_WatchRequest: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Sluice_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Event"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}unix_nanoseconds\0\u{1}lost\0\u{1}drop\0\u{3}flow_added\0\u{3}flow_removed\0\u{1}port\0\u{3}packet_in\0\u{1}rule\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}unix_nanoseconds\0\u{1}lost\0\u{1}drop\0\u{3}flow_added\0\u{3}flow_removed\0\u{1}port\0\u{3}packet_in\0\u{1}rule\0\u{3}drop_sample\0")
 
   fileprivate class _StorageClass {
     var _unixNanoseconds: UInt64 = 0
@@ -6846,6 +6894,19 @@ nonisolated extension Sluice_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
             _storage._event = .rule(v)
           }
         }()
+        case 9: try {
+          var v: Sluice_V1_DropSampleEvent?
+          var hadOneofValue = false
+          if let current = _storage._event {
+            hadOneofValue = true
+            if case .dropSample(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._event = .dropSample(v)
+          }
+        }()
         default: break
         }
       }
@@ -6888,6 +6949,10 @@ nonisolated extension Sluice_V1_Event: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case .rule?: try {
         guard case .rule(let v)? = _storage._event else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case .dropSample?: try {
+        guard case .dropSample(let v)? = _storage._event else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
       }()
       case nil: break
       }
@@ -6947,6 +7012,56 @@ nonisolated extension Sluice_V1_DropEvent: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.port != rhs.port {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.packets != rhs.packets {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DropSampleEvent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DropSampleEvent"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}reason\0\u{1}length\0\u{1}sample\0\u{1}frame\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.length) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.sample) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.frame) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 1)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    if self.length != 0 {
+      try visitor.visitSingularUInt32Field(value: self.length, fieldNumber: 3)
+    }
+    if self.sample != 0 {
+      try visitor.visitSingularUInt32Field(value: self.sample, fieldNumber: 4)
+    }
+    if !self.frame.isEmpty {
+      try visitor.visitSingularBytesField(value: self.frame, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DropSampleEvent, rhs: Sluice_V1_DropSampleEvent) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.length != rhs.length {return false}
+    if lhs.sample != rhs.sample {return false}
+    if lhs.frame != rhs.frame {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
