@@ -69,6 +69,15 @@ private final class FakeKernel {
     #expect(kernel.memory.freeCount == 256 - 48)
   }
 
+  @Test func aQueueThatOnlySendsLendsNothingForReceiving() throws {
+    let kernel = try FakeKernel(mode: .copy(reason: "it only sends"), fillTarget: 0)
+    #expect(!kernel.queue.receives)
+    #expect(kernel.poll().isEmpty && kernel.fill.used == 0 && kernel.queue.lentCount == 0)
+    #expect(kernel.send(3) == 3 && kernel.queue.lentCount == 3)
+    kernel.queue.close(memory: kernel.memory)
+    #expect(kernel.memory.freeCount == 256)
+  }
+
   @Test func theFillRingIsFullAgainWhenABatchIsHandedOver() throws {
     let kernel = try FakeKernel()
     _ = kernel.poll()

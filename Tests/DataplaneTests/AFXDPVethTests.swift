@@ -69,6 +69,26 @@ struct AFXDPVethTests {
     #expect(roomBefore == 256)
   }
 
+  @Test func aQueueThatOnlySendsNeedsNoProgramAndLeavesReceivingToTheHost() async throws {
+    let (seen, mode) = try await runOnOwnNetwork {
+      let memory = try FrameMemory.make(chunkSize: 2048, chunkCount: 1024)
+      let veth = try VethPair.make("near0", "far0")
+      let queue = try AFXDPQueue.open(
+        interfaceIndex: veth.nearIndex, interfaceName: "near0", queue: 0, memory: memory, ringSize: 64, receives: false)
+      let (host, container) = (try PacketSocket(veth.nearIndex), try PacketSocket(veth.farIndex))
+      let frame = try allocate(numberedFrame(5, length: 200), memory)
+      try require(queue.transmit([frame], count: 1, memory: memory) == 1, "the frame was refused")
+      let out = container.receive(timeoutMilliseconds: 2000)
+      try container.send(numberedFrame(6, length: 100))
+      let back = host.receive(timeoutMilliseconds: 2000)
+      queue.close(memory: memory)
+      try require(memory.freeCount == 1024, "\(1024 - memory.freeCount) frames are lost")
+      return ([out, back], queue.mode.description)
+    }
+    #expect(seen == [numberedFrame(5, length: 200), numberedFrame(6, length: 100)])
+    #expect(mode == "copy (it only sends)")
+  }
+
   @Test func aFrameSentIsSeenByTheContainerAndComesBack() async throws {
     let counters = try await runOnOwnNetwork {
       let memory = try FrameMemory.make(chunkSize: 2048, chunkCount: 1024)

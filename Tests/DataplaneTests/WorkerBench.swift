@@ -55,14 +55,14 @@ final class WorkerBench {
 
   /// Adds a port with this index and number, polled by one worker; the others reach it by links.
   @discardableResult
-  func addPort(_ index: PortIndex, worker owner: Int = 0, maxFrame: UInt32 = 1514) -> RingQueue {
-    let queue = RingQueue()
+  func addPort(_ index: PortIndex, worker owner: Int = 0, maxFrame: UInt32 = 1514, receives: Bool = true) -> RingQueue {
+    let queue = RingQueue(receives: receives)
     queues[index] = queue
     owners[index] = owner
     for worker in workers {
       if worker.id == owner {
         worker.attachTransmitter(queue, port: index, number: UInt32(index), maxFrame: maxFrame)
-        worker.attachReceiver(queue, port: index, number: UInt32(index))
+        if receives { worker.attachReceiver(queue, port: index, number: UInt32(index)) }
       } else if let link = worker.linkQueue(to: workers[owner], port: index) {
         links.append(link)
         worker.attachTransmitter(link, port: index, number: UInt32(index), maxFrame: maxFrame)

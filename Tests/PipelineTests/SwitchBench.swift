@@ -44,12 +44,15 @@ final class SwitchBench {
   // MARK: - Changes
 
   @discardableResult
-  func addPort(_ number: UInt32, maxFrame: UInt32 = 1514) throws -> RingQueue {
-    let queue = RingQueue()
+  func addPort(
+    _ number: UInt32, index: PortIndex? = nil, maxFrame: UInt32 = 1514, receives: Bool = true, placement: FlowPlacement = .off
+  ) throws -> RingQueue {
+    let queue = RingQueue(receives: receives)
     let worker = Int(number - 1) % sluice.workers.count
     try sluice.performAndWait { core in
       _ = try core.addPort(
-        name: "eth\(number)", number: number, queues: [WorkerQueue(worker: worker, queue: queue)], maxFrame: maxFrame)
+        name: "eth\(number)", number: number, index: index, queues: [WorkerQueue(worker: worker, queue: queue)], maxFrame: maxFrame,
+        placement: placement)
     }
     queues[number] = queue
     return queue

@@ -25,6 +25,10 @@ public final class RingQueue: PortQueue, @unchecked Sendable {
 
   private let state = Locked(State())
   private let wake = sluice_eventfd()
+  private let isReceiving: Bool
+
+  /// - Parameter receives: false for a port that only sends.
+  public init(receives: Bool = true) { isReceiving = receives }
 
   deinit { _ = Glibc.close(wake) }
 
@@ -151,6 +155,8 @@ public final class RingQueue: PortQueue, @unchecked Sendable {
   }
 
   public override var waitDescriptor: Int32 { wake }
+
+  public override var receives: Bool { isReceiving }
 
   public override var deliversPartialChecksums: Bool { state.withLock { $0.partialChecksums } }
 }
