@@ -240,8 +240,11 @@ public final class KernelFlowTier: FlowTier {
     let now = sluice_monotonic_nanoseconds()
     guard now >= nextRanking else { return }
     nextRanking = now + Self.rankingNanoseconds
-    masks.rank(fence: waitForPrograms)
+    rank()
   }
+
+  /// Brings the masks that met the most packets of late to the front of their ports' lists.
+  func rank() { masks.rank(fence: waitForPrograms) }
 
   // MARK: Taking in
 

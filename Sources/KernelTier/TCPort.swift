@@ -46,9 +46,7 @@ public final class TCPort: Sendable {
     var flows = flows
     flows.isWithTC = behind != nil
     let object = try BPFObject(bytes: EmbeddedBPF.containerObject, name: SLUICE_TC_PROGRAM)
-    var configuration = sluice_port_config()
-    configuration.shared = behind?.spec.mode == .shared ? 1 : 0
-    try object.prepare(configuration, flows: flows)
+    try object.prepare(sluice_port_config(), flows: flows)
     try object.load()
     let descriptor = try object.program(SLUICE_TC_PROGRAM)
     let identity = try BPFSystem.identity(of: descriptor)

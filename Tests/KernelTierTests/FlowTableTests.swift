@@ -6,6 +6,7 @@ import CLibbpf
 import CSluice
 import Dataplane
 import Glibc
+import Synchronization
 import Testing
 
 @testable import KernelTier
@@ -54,6 +55,44 @@ struct Table {
 
   func dry(_ hook: KernelDryRun.Hook, port: PortIndex = 1) throws -> KernelDryRun {
     try KernelDryRun(hook, flows: FlowHookSpec(maps: maps, port: port, upInterfaceIndex: 1))
+  }
+}
+
+/// Runs a program on a frame again and again on a thread of its own.
+private final class Runner: @unchecked Sendable {
+  // Sendable: the thread alone has what is not constant until it was joined.
+  private let dry: KernelDryRun
+  private let frame: [UInt8]
+  private let isStopped = Atomic(false)
+  private var runs = 0
+  private var others: [KernelDryRun.Outcome] = []
+  private var thread = pthread_t()
+
+  init(_ dry: KernelDryRun, _ frame: [UInt8]) throws {
+    self.dry = dry
+    self.frame = frame
+    let code = pthread_create(
+      &thread, nil,
+      { argument in
+        Unmanaged<Runner>.fromOpaque(argument!).takeRetainedValue().loop()
+        return nil
+      }, Unmanaged.passRetained(self).toOpaque())
+    guard code == 0 else { throw CommandFailure(command: "pthread_create", status: code) }
+  }
+
+  private func loop() {
+    while !isStopped.load(ordering: .relaxed) {
+      guard let outcome = try? dry.run(frame) else { return }
+      runs += 1
+      if outcome != .outputs([.init(port: 2, bytes: frame)]), others.count < 10 { others.append(outcome) }
+    }
+  }
+
+  /// How often it ran, and what came out that should not have.
+  func stop() -> (runs: Int, others: [KernelDryRun.Outcome]) {
+    isStopped.store(true, ordering: .relaxed)
+    pthread_join(thread, nil)
+    return (runs, others)
   }
 }
 
@@ -274,6 +313,46 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     #expect(table.tier.fences.count == 3)
     #expect(table.tier.fences.nanoseconds < 3_000_000_000)
     print("a fence takes \(table.tier.fences.nanoseconds / 3 / 1000) us")
+  }
+
+  /// Slots, masks and places in lists are used again all the time beside a program that runs without a pause.
+  @Test func aFlowIsFoundAtEveryMomentWhileOthersComeAndGo() throws {
+    let table = try Table()
+    table.settle()
+    let frame = numbered(1)
+    let steady = try table.tier.offer(Table.flow(frame, [.ethType, .ipv4Src, .ipv4Dst], [.output(2)]))
+    let runner = try Runner(try table.dry(.xdp), frame)
+    var handles: [TierHandle] = []
+    var generator = SystemRandomNumberGenerator()
+    let deadline = ContinuousClock.now + .seconds(3)
+    var changes = 0
+    while ContinuousClock.now < deadline {
+      for i in 0..<40 {
+        // Other packets, by thirty masks; no flow of them has the steady one's packets.
+        var flow = Table.flow(numbered(0x330000 + i), [.ethType], [.output(3)])
+        let bits = UInt128.random(in: 0..<30, using: &generator)
+        flow.mask[.ipv4Src] = UInt128(UInt32.max) & ~(1 << bits)
+        flow.key = parseFrame(numbered(0x330000 + i), inPort: 1).key & flow.mask
+        if let handle = table.offer(flow) { handles.append(handle) }
+        changes += 1
+      }
+      for handle in handles {
+        // Some are as busy as the steady one, so that masks change places.
+        table.maps.counts.base[Int(handle.rawValue) * table.maps.shards].packets += UInt64.random(in: 0..<100_000, using: &generator)
+        _ = table.tier.counts(of: handle)
+      }
+      _ = table.tier.counts(of: steady)
+      table.tier.rank()
+      let gone = handles.filter { _ in Bool.random() }
+      for handle in gone { table.tier.withdraw(handle) }
+      table.tier.fence()
+      for handle in gone { table.tier.release(handle) }
+      handles.removeAll { gone.contains($0) }
+    }
+    let (runs, others) = runner.stop()
+    #expect(others.isEmpty, "of \(runs) runs beside \(changes) changes: \(others)")
+    #expect(runs > 1000)
+    #expect(table.tier.counts(of: steady).packets == UInt64(runs))
   }
 
   @Test func factsAreRead() throws {
