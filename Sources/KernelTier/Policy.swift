@@ -219,6 +219,10 @@ public final class Policy: Sendable {
     let interval = (perSecond + rate.packetsPerSecond / 2) / rate.packetsPerSecond
     if isNew {
       bucket.pointee = sluice_limit()
+    } else {
+      guard bucket.pointee.rate != rate.packetsPerSecond || bucket.pointee.burst != rate.burst else { return }
+      // What a slower rate made due in a far future is no debt at the new one.
+      sluice_store_release_u64(&bucket.pointee.due, 0)
     }
     bucket.pointee.interval = interval
     bucket.pointee.tolerance = UInt64(rate.burst - 1) * interval

@@ -331,7 +331,9 @@ import Testing
     _ = try loaded.program.testRun(packet: Packet.frame(.ipv4(from: "10.2.2.3")), repetitions: 10)
     #expect(loaded.policy.entries().map(\.passed.packets) == [1, 5])
     #expect(try loaded.policy.add([.limit(wide, to: try PacketRate(packetsPerSecond: 2, burst: 50))]) == 0)
-    loaded.policy.setTestTime(101_000_000_000)
+    // The new rate counts at once, with its whole burst.
+    _ = try loaded.program.testRun(packet: Packet.frame(.ipv4(from: "10.2.2.3")), repetitions: 100)
+    #expect(try loaded.policy.add([.limit(wide, to: try PacketRate(packetsPerSecond: 2, burst: 50))]) == 0)
     _ = try loaded.program.testRun(packet: Packet.frame(.ipv4(from: "10.2.2.3")), repetitions: 100)
     let entry = try #require(loaded.policy.entries().first)
     #expect(entry.rule.rate?.burst == 50)
