@@ -6,6 +6,8 @@
 // Threads: values.
 // Source: OpenFlow Switch Specification 1.3.5, section 5.6.
 
+import Dataplane
+
 /// How a group chooses among its buckets.
 public enum GroupKind: UInt8, CaseIterable, Hashable, Sendable {
   /// Every bucket gets a copy.
@@ -81,14 +83,28 @@ public struct Group: Hashable, Sendable {
 /// What a group or a bucket has counted: an object, so that what a flow counts goes where it belongs even when the group has been changed
 /// or deleted, or another one has its number by the time the flow is looked at. Confined to the pipeline thread.
 public final class GroupCounter {
-  public private(set) var count = GroupCount()
+  private var added = GroupCount()
+  private var chosen: SelectTable?
 
   public init() {}
 
   /// Adds what a flow has counted.
   public func add(packets: UInt64, bytes: UInt64) {
-    count.packets += packets
-    count.bytes += bytes
+    added.packets += packets
+    added.bytes += bytes
+  }
+
+  /// A choice among one, by which workers count what only they know: packets that a select group sent here.
+  var tally: SelectTable {
+    if let chosen { return chosen }
+    let made = SelectTable(weights: [1], previous: nil)
+    chosen = made
+    return made
+  }
+
+  public var count: GroupCount {
+    guard let counted = chosen?.counts(ofBucket: 0) else { return added }
+    return GroupCount(packets: added.packets + counted.packets, bytes: added.bytes + counted.bytes)
   }
 }
 
@@ -98,7 +114,8 @@ public struct GroupUse: Hashable {
   /// The bucket's id; nil for the group as a whole, and for select groups, whose buckets the workers choose and
   /// count.
   public let bucket: UInt32?
-  /// Counts the packets. nil when they do not go through the group: a bucket of another one watches whether it is alive.
+  /// Counts the packets. nil when they do not go through the group, because a bucket of another one watches whether it is alive, and when the
+  /// workers count them, because a select group sends them there.
   public let counter: GroupCounter?
 
   public init(group: UInt32, bucket: UInt32? = nil, counter: GroupCounter?) {

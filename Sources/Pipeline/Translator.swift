@@ -84,6 +84,8 @@ struct TranslationRun {
   var table: UInt8 = 0
   var cookie: UInt64 = 0
   var groupDepth = 0
+  /// A bucket is run that a worker chooses, so not every packet meets what it does.
+  var isChosen = false
   /// Actions applied so far.
   var work = 0
 
