@@ -96,6 +96,7 @@ extension SwitchCore {
   /// Carries out the changes of all batches as one; a place among the requests is counted over all of them.
   @discardableResult
   public func apply(batches: [[RuleChangeRequest]]) throws(RuleChangeError) -> RuleChange {
+    prepareChange()
     var transaction = transaction()
     var index = 0
     for batch in batches {
@@ -136,7 +137,9 @@ extension SwitchCore {
     }
     if !transaction.groupIDs.isEmpty { revalidate(.groups(transaction.groupIDs)) }
     if !transaction.meterIDs.isEmpty { revalidate(.meters(transaction.meterIDs)) }
+    let changesFlows = !staged.isEmpty
     settle()
+    if changesFlows { noteChange() }
     // Only now are the counts of what went final.
     for (new, old) in transaction.inheritances { new.inherit(from: old) }
     if !transaction.resets.isEmpty {

@@ -51,6 +51,8 @@ public final class SwitchCore {
   var translationCount: UInt64 = 0
   var setUpCount: UInt64 = 0
   var uncachedCount: UInt64 = 0
+  /// By worker: misses with lower numbers came up before the last change of rules was complete.
+  private var missesBeforeChange: [UInt64]
   var nextFlowID: UInt64 = 1
   let clock = CycleClock()
   private let startNanoseconds = sluice_monotonic_nanoseconds()
@@ -74,6 +76,7 @@ public final class SwitchCore {
         try FlowBook.make(worker: worker, number: number, secrets: secrets, masksPerPort: configuration.masksPerPort))
     }
     self.books = books
+    missesBeforeChange = .init(repeating: 0, count: workers.count)
     governors = books.map { FlowGovernor(capacity: $0.capacity) }
     guard let links = StationLinks(flows: books.reduce(0) { $0 + $1.capacity }) else {
       throw .noMemory(what: "the links between flows and stations")
@@ -141,7 +144,9 @@ public final class SwitchCore {
       publishPacketIn(upcall.pointee, worker: worker)
       worker.releaseFrame(upcall.pointee)
     case .miss:
-      guard record(at: upcall.pointee.port) != nil else { return worker.resume(upcall.pointee, program: nil) }
+      guard record(at: upcall.pointee.port) != nil, !isTorn(upcall, worker: index) else {
+        return worker.resume(upcall.pointee, program: nil)
+      }
       let key = upcall.pointee.key
       // An earlier packet of the same flow may have been answered in the meantime.
       if let slot = books[index].find(key, installedAfter: upcall.pointee.seenCommands) {
@@ -155,6 +160,22 @@ public final class SwitchCore {
       let plan = plans.plan(for: translation)
       if !install(key, translation, plan, upcall, worker: index) { resumeUncached(upcall, plan, worker: worker) }
     }
+  }
+
+  /// True when the first part of a packet's way may have been by rules that are no more: it has been looked up again and came up here while
+  /// the rules changed. It goes no further, because no packet sees a half of a change.
+  private func isTorn(_ upcall: UnsafePointer<Upcall>, worker index: Int) -> Bool {
+    upcall.pointee.recircID != 0 && workers[index].upcalls.consumedCount < missesBeforeChange[index]
+  }
+
+  /// Answers what has come up by the rules as they still are, so that few packets are torn by the change that follows.
+  func prepareChange() {
+    if recirculation.count > 0 { serveWaitingUpcalls() }
+  }
+
+  /// No worker can execute a flow of the old rules any more.
+  func noteChange() {
+    for (index, worker) in workers.enumerated() { missesBeforeChange[index] = worker.upcalls.producedCount }
   }
 
   /// Answers a packet whose flow finds no room.

@@ -38,7 +38,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
   case noFreeFrame
   /// The frame is longer than the egress port's MTU allows.
   case tooBig
-  /// The pipeline said that this packet goes nowhere (as `flowDrops`, for the packets that came before the flow was installed).
+  /// The pipeline said that this packet goes nowhere (as `flowDrops`, for the packets that came before the flow was installed), or the rules
+  /// changed between two rounds of its look-up.
   case pipelineDrops
   /// A meter's drop band: the packet exceeds the rate.
   case meter
