@@ -50,11 +50,15 @@ thread() {
 release() { build_release; }
 features() { Packaging/venv.sh && .venv/bin/python Packaging/features.py --check; }
 
-# See Tests/Proof/README.md. Run them alone: the attack is measured in time.
+# See Tests/Proof/README.md. Run them alone: meters and the attack are measured in time.
 proof() {
   .build/release/sluice-proof sameness --packets "$PROOF_PACKETS"
+  .build/release/sluice-proof sameness --workers 2 --packets "$((PROOF_PACKETS / 50))"
   .build/release/sluice-proof kernel --packets "$KERNEL_PROOF_PACKETS"
   .build/release/sluice-proof barrier
+  .build/release/sluice-proof bundles
+  .build/release/sluice-proof shares
+  .build/release/sluice-proof meters
   .build/release/sluice-proof attack
 }
 

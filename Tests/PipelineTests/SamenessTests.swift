@@ -21,4 +21,33 @@ import Testing
     defer { proof.stop() }
     do { try proof.run(changes: 500) } catch { Issue.record("\(error)") }
   }
+
+  @Test func twoWorkersDoTogetherWhatTheReferenceDoes() throws {
+    let sameness = try Sameness(workers: 2)
+    defer { sameness.stop() }
+    do { try sameness.run(seed: SeededGenerator.fresh().seed, packets: 2_000) } catch { Issue.record("\(error)") }
+  }
+
+  @Test func aGroupBelowASelectGroupCountsOnlyThePacketsThatCameThere() throws {
+    let sameness = try Sameness()
+    defer { sameness.stop() }
+    var world = World(seed: 1)
+    let output = ReferenceBucket(actions: [.output(3)])
+    world.model.groups = [
+      ReferenceGroup(id: 3, kind: .all, buckets: [output, ReferenceBucket(actions: [.pushVLAN(0x8100), .output(6)])]),
+      ReferenceGroup(id: 2, kind: .select, buckets: [output, ReferenceBucket(actions: [.group(3)])]),
+      ReferenceGroup(id: 1, kind: .select, buckets: [ReferenceBucket(actions: [.output(2)]), ReferenceBucket(actions: [.group(2)])]),
+    ]
+    var rule = ReferenceRule(table: 0, priority: 1, match: [])
+    rule.apply = [.group(1)]
+    world.model.rules = [rule]
+    do { try sameness.prove(world) } catch { Issue.record("\(error)") }
+  }
+
+  @Test func noPacketSeesHalfOfABundle() throws {
+    let proof = try BundleProof(seed: SeededGenerator.fresh().seed)
+    defer { proof.stop() }
+    do { try proof.run(bundles: 20) } catch { Issue.record("\(error)") }
+    #expect(proof.packets > 0 && proof.relooked > 0)
+  }
 }

@@ -101,7 +101,7 @@ public struct FrameShape: Sendable {
 
   /// The frame, with `number` in its last bytes.
   public func bytes(number: UInt32) -> [UInt8] {
-    let tail = [UInt8](repeating: 0x5a, count: payload) + [0xa5, 0x5a, 0, 0] + big(UInt128(number), 4)
+    let tail = [UInt8](repeating: 0x5a, count: payload) + ReferenceNumber.tail(number)
     var (type, body) = networkPacket(tail)
     if !labels.isEmpty {
       var stack: [UInt8] = []
@@ -186,7 +186,7 @@ public struct FrameShape: Sendable {
 /// Values out of small pools.
 enum Draw {
   static func mac(_ random: inout SeededGenerator) -> UInt64 {
-    random.pick([0x0200_0000_000a, 0x0200_0000_000b, 0x0200_0000_000c, 0x0100_5e00_0001, 0xffff_ffff_ffff])
+    random.pick([0x0200_0000_000a, 0x0200_0000_000b, 0x0200_0000_000c, 0x0100_5e00_0001, 0xffff_ffff_ffff, 0x0180_c200_0002])
   }
   static func ipv4(_ random: inout SeededGenerator) -> UInt32 { 0x0a00_0000 | UInt32(truncatingIfNeeded: random.next()) & 0x0003_0303 }
   static func ipv6(_ random: inout SeededGenerator) -> UInt128 {

@@ -1,10 +1,12 @@
 // LockstepPorts.swift
 //
-// What: the ports of a switch under proof: frames are handed to its worker, and the caller waits until nothing of them is under way any more,
-//       neither in the worker nor in the pipeline. It needs no waiting "long enough".
-// Invariants: all queues belong to one worker. Nothing is under way when, at a call of `receive`, no frame is left to be handed out and every
-//             chunk of the frame memory is free: whatever is queued, copied, recirculated or asked about holds a chunk.
-// Threads: `exchange` on one thread of the caller's, the queues on the worker's; a lock stands between them.
+// What: the ports of a switch under proof: frames are handed to its workers, and the caller waits until nothing of them is under way any more,
+//       neither in a worker nor in the pipeline. It needs no waiting "long enough".
+// Invariants: a worker is quiet when, at a call of `receive`, no frame is left to be handed to it and every chunk of its frame memory is free:
+//             whatever is queued, copied, recirculated, asked about or lent to another worker holds a chunk. With two workers nothing is under
+//             way when they were seen quiet in turn, four times, and never otherwise in between: what the one lent the other has come back, and the
+//             other has had a look at its own memory since then.
+// Threads: `exchange` on one thread of the caller's, the queues on the workers'; a lock stands between them.
 // Cost: two context switches for each exchange.
 
 import CSluice
@@ -15,17 +17,23 @@ import Glibc
 public final class LockstepPorts: Sendable {
   /// What changes hands.
   struct State {
-    var arriving: [[[UInt8]]]
+    /// By worker and port.
+    var arriving: [[[[UInt8]]]]
     var sent: [Departure] = []
     var isWaiting = false
+    /// The worker that was seen quiet last, and how often they were so in turn.
+    var lastQuiet = 0
+    var quietCount = 0
   }
 
   let state: Locked<State>
   let wake = sluice_eventfd()
   private let done = sluice_eventfd()
+  private let workerCount: Int
 
-  public init(count: Int) {
-    state = Locked(State(arriving: .init(repeating: [], count: count + 1)))
+  public init(count: Int, workers: Int) {
+    workerCount = workers
+    state = Locked(State(arriving: .init(repeating: .init(repeating: [], count: count + 1), count: workers)))
   }
 
   deinit {
@@ -33,11 +41,20 @@ public final class LockstepPorts: Sendable {
     _ = Glibc.close(done)
   }
 
+  /// The workers that have a queue of a port: with two, some ports belong to one of them only, so that frames change hands.
+  public func workers(of port: UInt32) -> [Int] {
+    guard workerCount > 1 else { return [0] }
+    return port % 3 == 0 ? [Int(port / 3) % workerCount] : Array(0..<workerCount)
+  }
+
   /// Lets frames arrive and returns what left when nothing is under way any more; nil when that takes more than ten seconds.
   public func exchange(_ frames: [(bytes: [UInt8], inPort: UInt32)]) -> [Departure]? {
     state.withLock { state in
-      for frame in frames { state.arriving[Int(frame.inPort)].append(frame.bytes) }
-      state.isWaiting = true
+      for (number, frame) in frames.enumerated() {
+        let workers = workers(of: frame.inPort)
+        state.arriving[workers[number % workers.count]][Int(frame.inPort)].append(frame.bytes)
+      }
+      (state.isWaiting, state.quietCount) = (true, 0)
     }
     var one: UInt64 = 1
     _ = write(wake, &one, 8)
@@ -50,9 +67,16 @@ public final class LockstepPorts: Sendable {
     }
   }
 
-  /// The worker has nothing of the last exchange left.
-  func finish(_ state: inout State) {
+  /// A worker was looked at.
+  func note(_ state: inout State, worker: Int, isQuiet: Bool) {
     guard state.isWaiting else { return }
+    guard isQuiet else {
+      state.quietCount = 0
+      return
+    }
+    guard state.quietCount == 0 || state.lastQuiet != worker || workerCount == 1 else { return }
+    (state.lastQuiet, state.quietCount) = (worker, state.quietCount + 1)
+    guard state.quietCount == (workerCount == 1 ? 1 : 4) else { return }
     state.isWaiting = false
     var count: UInt64 = 0
     _ = read(wake, &count, 8)
@@ -61,29 +85,32 @@ public final class LockstepPorts: Sendable {
   }
 }
 
-/// One of the ports.
+/// One worker's queue of one of the ports.
 public final class LockstepQueue: PortQueue, @unchecked Sendable {
   // Sendable: immutable, but for what is behind the lock of the ports.
   private let ports: LockstepPorts
   private let number: Int
+  private let worker: Int
 
-  public init(_ ports: LockstepPorts, number: UInt32) {
+  public init(_ ports: LockstepPorts, number: UInt32, worker: Int) {
     self.ports = ports
     self.number = Int(number)
+    self.worker = worker
   }
 
   public override func receive(_ frames: UnsafeMutablePointer<FrameDescriptor>, limit: Int, memory: FrameMemory) -> Int {
     ports.state.withLock { state in
       var received = 0
-      while received < limit, received < state.arriving[number].count, let chunk = memory.allocate() {
-        let bytes = state.arriving[number][received]
+      while received < limit, received < state.arriving[worker][number].count, let chunk = memory.allocate() {
+        let bytes = state.arriving[worker][number][received]
         let address = chunk + UInt64(FrameMemory.headroom)
         memory.bytes(at: address).update(from: bytes, count: bytes.count)
         frames[received] = FrameDescriptor(address: address, length: UInt32(bytes.count))
         received += 1
       }
-      state.arriving[number].removeFirst(received)
-      if received == 0, memory.freeCount == memory.chunkCount, state.arriving.allSatisfy(\.isEmpty) { ports.finish(&state) }
+      state.arriving[worker][number].removeFirst(received)
+      let isQuiet = received == 0 && memory.freeCount == memory.chunkCount && state.arriving[worker].allSatisfy { $0.isEmpty }
+      ports.note(&state, worker: worker, isQuiet: isQuiet)
       return received
     }
   }

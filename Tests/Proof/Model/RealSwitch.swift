@@ -1,6 +1,6 @@
 // RealSwitch.swift
 //
-// What: the switch under proof: a real Switch with one worker on lockstep ports, which is given its rules and groups as text.
+// What: the switch under proof: a real Switch with one worker or two on lockstep ports, which is given its rules and groups as text.
 // Invariants: a rule's cookie is its position in the reference's list, so counters are found again.
 // Threads: one thread of the caller's.
 
@@ -11,7 +11,7 @@ import TestSupport
 public final class RealSwitch {
   public let sluice: Switch
   private let ports: LockstepPorts
-  private var queues: [LockstepQueue] = []
+  private let portNumbers: [UInt32]
   private var nextNumber: UInt32 = 1
 
   /// Longest frame that leaves by a port.
@@ -20,19 +20,24 @@ public final class RealSwitch {
   /// What came of each frame of an exchange, in the order of the frames.
   public typealias Departures = [[Departure]]
 
-  /// - Parameter placement: which flows are offered to a tier in front of the worker. A port's index is its number.
-  public init(ports model: [ReferencePort], placement: FlowPlacement = .off) throws {
+  /// - Parameters:
+  ///   - workers: 1 or 2; with 2, some ports belong to one of them only.
+  ///   - placement: which flows are offered to a tier in front of the workers. A port's index is its number.
+  public init(ports model: [ReferencePort], workers: Int = 1, placement: FlowPlacement = .off) throws {
     let worker = WorkerConfiguration(
       chunkSize: 2048, chunkCount: 16384, flowLimit: 20_000, exactEntries: 4096, upcallBudget: 1024)
-    sluice = try Switch(configuration: SwitchConfiguration(workers: [worker], flowIdleSeconds: 600))
-    ports = LockstepPorts(count: model.count)
+    sluice = try Switch(configuration: SwitchConfiguration(workers: .init(repeating: worker, count: workers), flowIdleSeconds: 600))
+    let ports = LockstepPorts(count: model.count, workers: workers)
+    self.ports = ports
+    portNumbers = model.map(\.number)
     for port in model {
-      let queue = LockstepQueue(ports, number: port.number)
-      queues.append(queue)
+      let queues = ports.workers(of: port.number).map {
+        WorkerQueue(worker: $0, queue: LockstepQueue(ports, number: port.number, worker: $0))
+      }
       try sluice.performAndWait { core in
         _ = try core.addPort(
-          name: "p\(port.number)", number: port.number, index: PortIndex(port.number), queues: [WorkerQueue(worker: 0, queue: queue)],
-          maxFrame: UInt32(Self.maxFrame), isUp: port.isUp, noFlood: port.noFlood, placement: placement)
+          name: "p\(port.number)", number: port.number, index: PortIndex(port.number), queues: queues, maxFrame: UInt32(Self.maxFrame),
+          isUp: port.isUp, noFlood: port.noFlood, placement: placement)
       }
     }
   }
@@ -84,7 +89,9 @@ public final class RealSwitch {
     guard let sent = ports.exchange(frames) else { throw SwitchStuck() }
     var departures = Departures(repeating: [], count: frames.count)
     for departure in sent {
-      let place = Int(ReferenceNumber.of(departure.bytes)) - Int(first)
+      // The frames of an exchange differ in the lower half of their numbers; an action may write to the upper one, where it takes a payload for
+      // a header, as `copy_ttl_in` does behind `pop_mpls:0x8847`.
+      let place = Int(UInt16(truncatingIfNeeded: ReferenceNumber.of(departure.bytes) &- first))
       guard departures.indices.contains(place) else { throw StrayFrame(departure: departure) }
       departures[place].append(departure)
     }
@@ -92,21 +99,34 @@ public final class RealSwitch {
     return departures
   }
 
-  /// Packets of each rule, by position.
-  public func ruleCounts(_ count: Int) throws -> [UInt64] {
+  /// What rules, groups and buckets have counted.
+  public func counts() throws -> [ReferenceCounter: UInt64] {
     try sluice.performAndWait { core in
-      var counts = [UInt64](repeating: 0, count: count)
-      for snapshot in core.ruleList() where Int(snapshot.rule.cookie) < count { counts[Int(snapshot.rule.cookie)] += snapshot.packets }
+      var counts: [ReferenceCounter: UInt64] = [:]
+      for rule in core.ruleList() { counts[.rule(Int(rule.rule.cookie)), default: 0] += rule.packets }
+      for group in core.groupList() {
+        counts[.group(group.group.id)] = group.packets
+        for (position, bucket) in group.buckets.enumerated() { counts[.bucket(group.group.id, position)] = bucket.packets }
+      }
       return counts
     }
   }
 
+  /// The classes of packets of the cached flows.
+  public func flows() throws -> [FlowMatch] { try sluice.performAndWait { core in core.flows().map(\.match) } }
+
   /// Forgets the cached flows.
   public func purge() throws { _ = try sluice.performAndWait { core in core.purgeFlows() } }
 
+  /// Forgets what `normal` has learned.
+  public func forgetStations() throws { _ = try sluice.performAndWait { core in core.flushStations() } }
+
+  /// Says whether a port can be sent to.
+  public func setPort(_ number: UInt32, isUp: Bool) throws { try sluice.performAndWait { core in try core.setPort(number, isUp: isUp) } }
+
   /// Frames dropped so far, by reason.
   public func drops() throws -> [DropReason: UInt64] {
-    let numbers = (1...UInt32(queues.count)).map { $0 }
+    let numbers = portNumbers
     return try sluice.performAndWait { core in
       var drops: [DropReason: UInt64] = [:]
       for number in numbers { drops.merge(core.counters(of: number).drops, uniquingKeysWith: +) }
@@ -127,11 +147,6 @@ public struct SwitchStuck: Error, CustomStringConvertible {
 public struct StrayFrame: Error, CustomStringConvertible {
   public let departure: Departure
   public var description: String { "a frame left by port \(departure.port) that none of this exchange's was: \(hexadecimal(departure.bytes))" }
-}
-
-/// The number at the end of a frame.
-enum ReferenceNumber {
-  static func of(_ bytes: [UInt8]) -> UInt32 { bytes.count < 4 ? 0 : UInt32(number(bytes, bytes.count - 4, 4)) }
 }
 
 /// Bytes in hexadecimal.

@@ -27,6 +27,8 @@ public struct ReferenceHeaders: Sendable {
   public private(set) var end = 0
   /// Where the address that the L4 checksum covers as the destination of an IPv6 packet is.
   public private(set) var checksummedDestination = 0
+  /// A routing header names that address in a way that is not known here.
+  public private(set) var hasOtherRoute = false
   /// The offset of the neighbour discovery target, and of the option's link-layer address behind it.
   public private(set) var target: Int?
   public private(set) var linkAddress: Int?
@@ -133,8 +135,12 @@ public struct ReferenceHeaders: Sendable {
         at += 8
       case 51: at += (Int(bytes[at + 1]) + 2) * 4
       default:
-        if proto == 43, bytes[at + 3] > 0 { checksummedDestination = at + 8 }
-        at += (Int(bytes[at + 1]) + 1) * 8
+        let size = (Int(bytes[at + 1]) + 1) * 8
+        if proto == 43, bytes[at + 3] > 0 {
+          // One address is what a header of 24 bytes has room for; what others mean depends on their type.
+          if size == 24, at + size <= end { checksummedDestination = at + 8 } else { hasOtherRoute = true }
+        }
+        at += size
       }
       guard at <= end else { isMalformed = true; return }
       proto = next

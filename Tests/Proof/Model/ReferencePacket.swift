@@ -60,7 +60,7 @@ public struct ReferencePacket: Sendable {
     case .decrementMPLSTTL: if headers.network == .mpls { decrement(.mplsTTL) }
     case .copyTTLIn: copyTTL(isInward: true)
     case .copyTTLOut: copyTTL(isInward: false)
-    case .output, .inPort, .flood, .all, .controller, .group, .setQueue: break
+    case .output, .inPort, .flood, .all, .normal, .controller, .group, .setQueue: break
     }
   }
 

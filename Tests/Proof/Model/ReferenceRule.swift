@@ -7,7 +7,7 @@
 /// One action.
 public enum ReferenceAction: Hashable, Sendable {
   case output(UInt32)
-  case inPort, flood, all
+  case inPort, flood, all, normal
   case controller(UInt16)
   case group(UInt32)
   case setQueue(UInt32)
@@ -28,6 +28,7 @@ public enum ReferenceAction: Hashable, Sendable {
     case .inPort: return "in_port"
     case .flood: return "flood"
     case .all: return "all"
+    case .normal: return "normal"
     case .controller(let length): return "controller:\(length)"
     case .group(let id): return "group:\(id)"
     case .setQueue(let queue): return "set_queue:\(queue)"

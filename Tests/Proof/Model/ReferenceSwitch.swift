@@ -2,7 +2,7 @@
 //
 // What: a deliberately simple OpenFlow 1.3 switch: it walks the tables with one packet, compares it with every rule, applies actions to bytes. It
 //       knows no masks, no flows, no caches and no order of evaluation but the specification's.
-// Invariants: stateless; the same packet has the same answer. A select group's choice is nobody's business but the switch's: the
+// Invariants: the same packet has the same answer, unless somebody teaches the switch where stations are (`learn`). A select group's choice is nobody's business but the switch's: the
 //             interpreter is run once for each choice that could be made.
 // Threads: a value; pure.
 // Cost: every rule of a table for every packet.
@@ -23,13 +23,30 @@ public struct Departure: Hashable, Sendable, Comparable {
   }
 }
 
+/// An address in a VLAN; VLAN 0 is where packets without a VID are.
+public struct ReferenceStation: Hashable, Sendable {
+  public var vlan: UInt16
+  public var address: UInt64
+}
+
+/// Something that counts the packets that meet it.
+public enum ReferenceCounter: Hashable, Sendable {
+  /// A position in `ReferenceSwitch.rules`.
+  case rule(Int)
+  case group(UInt32)
+  /// A group's bucket, by its position.
+  case bucket(UInt32, Int)
+}
+
 /// What becomes of one packet.
 public struct ReferenceAnswer: Sendable {
   /// In order of port, then of bytes.
   public var departures: [Departure] = []
-  /// The rules that were met, as positions in `ReferenceSwitch.rules`.
-  public var rules: [Int] = []
-  /// A TTL ran out on the way, so rules behind that place may or may not have been met.
+  /// What the packet met, and how often.
+  public var met: [ReferenceCounter: UInt64] = [:]
+  /// The sender that `normal` saw first; it is where the packet came in.
+  public var learned: ReferenceStation?
+  /// A TTL ran out on the way, so what comes behind that place may or may not have been met.
   public var expired = false
   /// Why nothing is promised for this packet; nil when something is.
   public var undefined: String?
@@ -40,6 +57,8 @@ public struct ReferenceSwitch: Sendable {
   public var ports: [ReferencePort]
   public var rules: [ReferenceRule] { didSet { sort() } }
   public var groups: [ReferenceGroup]
+  /// Where `normal` has seen senders.
+  public private(set) var stations: [ReferenceStation: UInt32] = [:]
   /// Positions of rules by table, in falling priority.
   private var tables: [UInt8: [Int]] = [:]
 
@@ -56,6 +75,7 @@ public struct ReferenceSwitch: Sendable {
   private mutating func sort() {
     tables = Dictionary(grouping: rules.indices) { rules[$0].table }
       .mapValues { $0.sorted { rules[$0].priority > rules[$1].priority } }
+    learns = rules.contains { $0.apply.contains(.normal) || $0.write.contains(.normal) }
   }
 
   /// Everything that may become of a frame: one answer for each way in which select groups may choose.
@@ -77,6 +97,17 @@ public struct ReferenceSwitch: Sendable {
       choices = made.map(\.choice) + [last.choice + 1]
     }
   }
+
+  /// True when a rule says `normal`: then an answer depends on the packets before.
+  public private(set) var learns = false
+
+  /// Notes where the sender of an answered packet is.
+  public mutating func learn(_ answer: ReferenceAnswer, inPort: UInt32) {
+    if let station = answer.learned { stations[station] = inPort }
+  }
+
+  /// Forgets all stations.
+  public mutating func forgetStations() { stations = [:] }
 
   /// The rule of a table that a packet meets.
   func rule(of table: UInt8, for packet: ReferencePacket) -> Int? {
@@ -120,7 +151,7 @@ private struct ReferenceRun {
     var table: UInt8 = 0
     while true {
       guard let position = model.rule(of: table, for: packet) else { break }
-      answer.rules.append(position)
+      count(.rule(position))
       let rule = model.rules[position]
       execute(rule.apply, &packet)
       if rule.clears { set = [] }
@@ -137,6 +168,8 @@ private struct ReferenceRun {
     answer.departures.sort()
   }
 
+  private mutating func count(_ counter: ReferenceCounter) { answer.met[counter, default: 0] += 1 }
+
   private mutating func note(_ packet: ReferencePacket) {
     if packet.isDead { answer.expired = true }
     if answer.undefined == nil { answer.undefined = packet.undefined }
@@ -148,13 +181,36 @@ private struct ReferenceRun {
       switch action {
       case .output(let number): if number != packet.inPort { send(packet, number) }
       case .inPort: send(packet, packet.inPort)
-      case .flood: for port in model.ports where port.number != packet.inPort && !port.noFlood { send(packet, port.number) }
+      case .flood: flood(packet)
+      case .normal: normal(packet)
       case .all: for port in model.ports where port.number != packet.inPort { send(packet, port.number) }
       case .controller, .setQueue: break
       case .group(let id): run(group: id, packet)
       default: packet.apply(action)
       }
     }
+  }
+
+  private mutating func flood(_ packet: ReferencePacket) {
+    for port in model.ports where port.number != packet.inPort && !port.noFlood { send(packet, port.number) }
+  }
+
+  /// What a bridge does (IEEE 802.1Q, 8.6 to 8.8): it learns where the sender is and sends to where the destination was seen, or everywhere.
+  private mutating func normal(_ packet: ReferencePacket) {
+    func isGroup(_ address: UInt64) -> Bool { address >> 40 & 1 == 1 }
+    let vlan = packet.headers.tags > 0 ? UInt16(packet.value(.vlanVID) & 0xfff) : 0
+    let sender = ReferenceStation(vlan: vlan, address: UInt64(packet.value(.ethSrc)))
+    if !isGroup(sender.address), answer.learned == nil { answer.learned = sender }
+    let destination = ReferenceStation(vlan: vlan, address: UInt64(packet.value(.ethDst)))
+    // Addresses that no bridge forwards.
+    if destination.address >> 4 == 0x0180_c200_000 { return }
+    guard !isGroup(destination.address), destination != sender else {
+      if destination != sender { flood(packet) }
+      return
+    }
+    let port = destination == answer.learned ? packet.inPort : model.stations[destination]
+    guard let port else { return flood(packet) }
+    if port != packet.inPort { send(packet, port) }
   }
 
   private mutating func send(_ packet: ReferencePacket, _ number: UInt32) {
@@ -165,18 +221,20 @@ private struct ReferenceRun {
   /// Hands the packet to a group: each bucket works on a copy, as an action set.
   private mutating func run(group id: UInt32, _ packet: ReferencePacket) {
     guard let group = model.group(id) else { return }
-    func bucket(_ bucket: ReferenceBucket) {
+    count(.group(id))
+    func bucket(_ position: Int) {
+      count(.bucket(id, position))
       var copy = packet
       var set: [ReferenceAction] = []
-      write(bucket.actions, &set)
+      write(group.buckets[position].actions, &set)
       execute(ordered(set), &copy)
       note(copy)
     }
     switch group.kind {
-    case .all, .indirect: for each in group.buckets { bucket(each) }
-    case .fastFailover: if let first = group.buckets.first(where: model.isLive) { bucket(first) }
+    case .all, .indirect: for position in group.buckets.indices { bucket(position) }
+    case .fastFailover: if let first = group.buckets.firstIndex(where: model.isLive) { bucket(first) }
     case .select:
-      let live = group.buckets.filter { $0.weight > 0 && model.isLive($0) }
+      let live = group.buckets.indices.filter { group.buckets[$0].weight > 0 && model.isLive(group.buckets[$0]) }
       guard !live.isEmpty else { return }
       let choice = made.count < choices.count ? choices[made.count] : 0
       made.append((choice, live.count))
@@ -218,7 +276,7 @@ private struct ReferenceRun {
     case .set, .modVLAN, .modPriority: 10
     case .setQueue: 11
     case .group: 12
-    case .output, .inPort, .flood, .all, .controller: 13
+    case .output, .inPort, .flood, .all, .normal, .controller: 13
     }
   }
 

@@ -2,7 +2,8 @@
 //
 // What: the proof of sameness: random worlds, random frames, and three answers to each: the reference's, the pipeline's (the first packet of a
 //       flow, which the pipeline thread answers) and the cached flow's (the packets after it). All must be the same frames out of the same ports,
-//       byte for byte, and each rule must have counted exactly the packets that met it.
+//       byte for byte, and each rule, group and bucket must have counted exactly the packets that met it. At last every cached flow is met by
+//       random packets out of its mask.
 // Invariants: everything follows from the seed: world N of a run has the seed `seed + N`.
 // Threads: one thread of the caller's.
 
@@ -20,6 +21,11 @@ public struct SamenessReport: Sendable, CustomStringConvertible {
   public var forwarded = 0
   /// Frames that left.
   public var departures = 0
+  /// Cached flows that were met by random packets out of their masks, and those packets.
+  public var flows = 0
+  public var insideMasks = 0
+  /// Packets whose answer depended on those before, by `normal`.
+  public var learning = 0
   /// Packets for which nothing is promised: an action made the frame malformed, or the like.
   public var undefined = 0
   public var seconds = 0.0
@@ -28,7 +34,7 @@ public struct SamenessReport: Sendable, CustomStringConvertible {
 
   public var description: String {
     "\(packets) packets in \(worlds) worlds of \(rules) rules (\(refusedRules) refused): \(cached) by cached flows, "
-      + "\(forwarded) left, as \(departures) frames, \(undefined) undefined"
+      + "\(forwarded) left, as \(departures) frames, \(undefined) undefined; \(learning) by rules that learn; \(insideMasks) packets inside the masks of \(flows) flows"
   }
 }
 
@@ -45,9 +51,20 @@ public struct Difference: Error, CustomStringConvertible {
     var lines = ["seed \(seed): \(what)" + (isShrunk ? "" : " (not seen again when sent one by one)")]
     for port in model.ports where !port.isUp || port.noFlood { lines.append("  port \(port.number): \(port.isUp ? "no-flood" : "down")") }
     for group in model.groups { lines.append("  group " + group.text) }
-    for (i, rule) in model.rules.enumerated() { lines.append("  rule " + rule.text(cookie: i)) }
+    for i in model.rules.indices { lines.append("  " + model.text(.rule(i))) }
     for frame in frames { lines.append("  frame in_port=\(frame.inPort) \(hexadecimal(frame.bytes))") }
     return lines.joined(separator: "\n")
+  }
+}
+
+extension ReferenceSwitch {
+  /// What counts packets, in words.
+  func text(_ counter: ReferenceCounter) -> String {
+    switch counter {
+    case .rule(let position): "rule " + (rules.indices.contains(position) ? rules[position].text(cookie: position) : "at \(position)")
+    case .group(let id): "group \(id)"
+    case .bucket(let id, let position): "bucket \(position) of group \(id)"
+    }
   }
 }
 
@@ -55,16 +72,19 @@ public struct Difference: Error, CustomStringConvertible {
 public final class Sameness {
   private let real: RealSwitch
   public private(set) var report = SamenessReport()
+  private var masked = MaskedFrames()
   /// Frames under way together.
   private static let batch = 96
+  /// Random packets for each cached flow.
+  private static let packetsPerFlow = 2
 
   /// Worlds after which the cached flows are forgotten. With more than one, the flows of a world are made into those of the next, which
   /// proves revalidation; a difference is then seen again only when the worlds before it are run again.
   private let worldsPerPurge: Int
 
-  public init(worldsPerPurge: Int = 1) throws {
+  public init(worldsPerPurge: Int = 1, workers: Int = 1) throws {
     self.worldsPerPurge = max(1, worldsPerPurge)
-    real = try RealSwitch(ports: World(seed: 0).model.ports)
+    real = try RealSwitch(ports: World(seed: 0).model.ports, workers: workers)
   }
 
   public func stop() { real.stop() }
@@ -83,12 +103,15 @@ public final class Sameness {
   /// Proves one world.
   public func prove(_ start: World) throws {
     var world = start
-    if report.worlds % worldsPerPurge == 0 { try real.purge() }
+    if report.worlds % worldsPerPurge == 0 {
+      try real.purge()
+      masked.forget()
+    }
     try load(&world)
+    if world.model.learns { try real.forgetStations() }
     var random = SeededGenerator(seed: world.seed ^ 0x5eed)
     var sent: [(shape: FrameShape, inPort: UInt32)] = []
-    var definite = [UInt64](repeating: 0, count: world.model.rules.count)
-    var possible = definite
+    var ledger = ReferenceLedger()
     for round in 0..<4 {
       var shapes: [(shape: FrameShape, inPort: UInt32)] = []
       for i in 0..<Self.batch {
@@ -101,16 +124,26 @@ public final class Sameness {
         }
       }
       if round == 0 { sent = shapes }
-      try compare(world, shapes, earlier: round == 0 ? [] : sent, &definite, &possible)
+      try compare(&world, shapes.map { ($0.shape.bytes(number: 0), $0.inPort) }, &ledger)
     }
-    let counts = try real.ruleCounts(world.model.rules.count)
-    for (i, count) in counts.enumerated() where count < definite[i] || count > possible[i] {
-      let text = world.model.rules[i].text(cookie: i)
+    try proveMasks(&world, &random, &ledger)
+    let counts = try real.counts()
+    for (counter, count) in counts where !ledger.expected(counter).contains(count) {
       throw Difference(
-        seed: world.seed, what: "a rule counted \(count) packets, not \(definite[i]) to \(possible[i]): \(text)", model: world.model, frames: [])
+        seed: world.seed, what: "\(world.model.text(counter)) counted \(count) packets, not \(ledger.expected(counter))", model: world.model,
+        frames: [])
     }
     report.worlds += 1
     report.rules += world.model.rules.count
+  }
+
+  /// Sends random packets out of the mask of every cached flow.
+  private func proveMasks(_ world: inout World, _ random: inout SeededGenerator, _ ledger: inout ReferenceLedger) throws {
+    let (frames, flows) = masked.frames(of: try real.flows(), perFlow: Self.packetsPerFlow, &random)
+    report.flows += flows
+    report.insideMasks += frames.count
+    try compare(&world, frames, &ledger)
+    masked.endWorld()
   }
 
   /// Gives the switch a world, and takes out of the world what the switch refuses.
@@ -136,42 +169,41 @@ public final class Sameness {
     }
   }
 
-  private func compare(
-    _ world: World, _ shapes: [(shape: FrameShape, inPort: UInt32)], earlier: [(shape: FrameShape, inPort: UInt32)],
-    _ definite: inout [UInt64], _ possible: inout [UInt64]
-  ) throws {
+  /// Sends frames and compares. Where an answer depends on the packets before, one is sent at a time.
+  private func compare(_ world: inout World, _ frames: [(bytes: [UInt8], inPort: UInt32)], _ ledger: inout ReferenceLedger) throws {
+    let step = world.model.learns ? 1 : Self.batch
+    for start in stride(from: 0, to: frames.count, by: step) {
+      try compareBatch(&world, Array(frames[start..<min(start + step, frames.count)]), &ledger)
+    }
+  }
+
+  private func compareBatch(_ world: inout World, _ unnumbered: [(bytes: [UInt8], inPort: UInt32)], _ ledger: inout ReferenceLedger) throws {
     let first = real.number()
-    for _ in 1..<shapes.count { _ = real.number() }
-    let frames = shapes.enumerated().map { ($0.element.shape.bytes(number: first + UInt32($0.offset)), $0.element.inPort) }
+    for _ in 1..<unnumbered.count { _ = real.number() }
+    let frames = unnumbered.enumerated().map { (ReferenceNumber.numbered($0.element.bytes, first + UInt32($0.offset)), $0.element.inPort) }
     let misses = real.misses
     let outcome = try real.exchange(frames, first: first)
     report.packets += frames.count
     report.cached += max(0, frames.count - Int(real.misses - misses))
     for (i, frame) in frames.enumerated() {
       let answers = world.model.answers(frame.0, inPort: frame.1)
-      count(answers, &definite, &possible)
       report.departures += outcome[i].count
       if !outcome[i].isEmpty { report.forwarded += 1 }
-      guard answers.allSatisfy({ $0.undefined == nil }) else {
-        report.undefined += 1
-        continue
+      let isUndefined = answers.contains { $0.undefined != nil }
+      let met = isUndefined ? answers : answers.filter { $0.departures == outcome[i] }
+      guard !met.isEmpty else { throw try Shrinking(real: real, world: world).shrink(masked.sent + unnumbered[...i]) }
+      ledger.add(met)
+      if isUndefined { report.undefined += 1 }
+      guard world.model.learns else { continue }
+      report.learning += 1
+      if met.contains(where: { $0.undefined != nil || $0.expired }) {
+        // Whether its sender was learned is open, too.
+        world.model.forgetStations()
+        try real.forgetStations()
+      } else if let answer = met.first {
+        world.model.learn(answer, inPort: frame.1)
       }
-      guard !answers.contains(where: { $0.departures == outcome[i] }) else { continue }
-      let before = (earlier + shapes[..<i]).map { ($0.shape.bytes(number: 0), $0.inPort) }
-      throw try Shrinking(real: real, world: world).shrink(before + [(shapes[i].shape.bytes(number: 0), frame.1)])
     }
-  }
-
-  /// Adds to what rules must have counted at least and at most.
-  private func count(_ answers: [ReferenceAnswer], _ definite: inout [UInt64], _ possible: inout [UInt64]) {
-    let isVague = answers.contains { $0.undefined != nil || $0.expired }
-    // What follows the place where a packet's fate is open is counted or not.
-    if isVague { for i in possible.indices { possible[i] += 1 } }
-    guard let answer = answers.first else { return }
-    if answers.contains(where: { $0.undefined != nil }) { return }
-    for rule in answer.rules where answers.allSatisfy({ $0.rules.contains(rule) }) {
-      definite[rule] += 1
-      if !isVague { possible[rule] += 1 }
-    }
+    masked.note(unnumbered)
   }
 }

@@ -58,16 +58,22 @@ struct Shrinking {
   }
 
   /// What differs when the frames are sent one by one; nil when nothing does.
-  private func difference(_ model: ReferenceSwitch) throws -> String? {
+  private func difference(_ candidate: ReferenceSwitch) throws -> String? {
+    var model = candidate
     // A candidate may lack what others of its things refer to: then it is none.
     guard (try? real.load(model))?.isEmpty == true else { return nil }
     try real.purge()
+    model.forgetStations()
+    try real.forgetStations()
     for frame in frames {
       let number = real.number()
-      var bytes = frame.bytes
-      store(UInt128(number), &bytes, bytes.count - 4, 4)
-      bytes = Self.withRightSums(bytes)
+      let bytes = ReferenceNumber.numbered(frame.bytes, number)
       if let what = try judge(bytes, frame.inPort, number, model) { return what }
+      guard model.learns else { continue }
+      let answers = model.answers(bytes, inPort: frame.inPort)
+      // From here on nobody knows what has been learned.
+      if answers.contains(where: { $0.undefined != nil || $0.expired }) { return nil }
+      model.learn(answers[0], inPort: frame.inPort)
     }
     return nil
   }
@@ -95,14 +101,6 @@ struct Shrinking {
     return "\(who) and the reference differ"
       + "\n  in  \(inPort): \(hexadecimal(bytes))\n  is    \(text(outcome))\(reasons.isEmpty ? "" : " (dropped: \(reasons.joined(separator: ", ")))")"
       + "\n  wants \(text(answers[0].departures))" + (answers.count > 1 ? " or \(answers.count - 1) others" : "")
-  }
-
-  /// A frame whose number was changed gets the checksums that go with it.
-  private static func withRightSums(_ bytes: [UInt8]) -> [UInt8] {
-    var copy = bytes
-    let headers = ReferenceHeaders(bytes)
-    if headers.isIP, !headers.isMalformed { ReferenceChecksum.fill(&copy) }
-    return copy
   }
 
   /// All ways to leave one thing out, the largest first.

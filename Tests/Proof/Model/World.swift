@@ -14,6 +14,8 @@ public struct World: Sendable {
   public private(set) var shapes: [FrameShape] = []
   private var random: SeededGenerator
   private let tableCount: Int
+  /// Rules may say `normal`.
+  private let learns: Bool
   /// Samples of packets as later tables may see them.
   private var samples: [ReferencePacket] = []
 
@@ -23,6 +25,7 @@ public struct World: Sendable {
     self.seed = seed
     random = SeededGenerator(seed: seed)
     tableCount = random.pick([1, 1, 2, 3, 5])
+    learns = random.chance(12)
     var ports = (1...Self.portCount).map { ReferencePort(number: $0) }
     ports[4].isUp = false
     ports[3].noFlood = true
@@ -159,7 +162,9 @@ public struct World: Sendable {
       if random.chance(4) { rule.metadata = FieldBits(.metadata, UInt128(random.next() & 3), random.pick([1, 3, ReferenceField.metadata.allOnes])) }
       if !isLast, !random.chance(4) { rule.goto = rule.table + 1 + UInt8(random.next() % UInt64(tableCount - Int(rule.table) - 1)) }
     }
-    if rule.goto == nil, !random.chance(4) { rule.apply.append(.output(UInt32(random.next() % 6) + 1)) }
+    if rule.goto == nil, !random.chance(4) {
+      rule.apply.append(learns && !random.chance(4) ? .normal : .output(UInt32(random.next() % 6) + 1))
+    }
   }
 
   /// Fields that every packet of a match has.
@@ -180,7 +185,7 @@ public struct World: Sendable {
   private mutating func action(_ settable: [ReferenceField], _ match: [FieldBits], inSet: Bool) -> ReferenceAction {
     switch random.next() % 20 {
     case 0, 1, 2: return .output(UInt32(random.next() % 7) + 1)
-    case 3: return random.pick([.inPort, .flood, .all, .controller(64)])
+    case 3: return learns ? .normal : random.pick([.inPort, .flood, .all, .controller(64)])
     case 4, 5: return model.groups.isEmpty ? .output(2) : .group(random.pick(model.groups).id)
     case 6: return .setQueue(1)
     case 7, 8, 9, 10: return structural()

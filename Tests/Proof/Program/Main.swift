@@ -4,6 +4,7 @@
 //       `swift test`, because a million packets want optimised code.
 
 import ArgumentParser
+import Glibc
 import ProofModel
 import TestSupport
 
@@ -11,7 +12,11 @@ import TestSupport
 struct SluiceProof: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice-proof", abstract: "Prove that the switch does what the rules say.",
-    subcommands: [SamenessCommand.self, KernelCommand.self, BarrierCommand.self, AttackCommand.self], defaultSubcommand: SamenessCommand.self)
+    subcommands: [
+      SamenessCommand.self, KernelCommand.self, BarrierCommand.self, BundlesCommand.self, SharesCommand.self, MetersCommand.self,
+      AttackCommand.self,
+    ],
+    defaultSubcommand: SamenessCommand.self)
 }
 
 struct SamenessCommand: ParsableCommand {
@@ -21,14 +26,29 @@ struct SamenessCommand: ParsableCommand {
   @Option(help: "Packets to compare.") var packets = 1_000_000
   @Option(help: "The seed of the first world, for seeing a difference again.") var seed: UInt64?
   @Option(help: "Worlds after which the cached flows are forgotten; with more than 1, revalidation is proven, too.") var worldsPerPurge = 1
+  @Option(help: "Workers of the switch, 1 or 2; with 2, some ports belong to one of them only.") var workers = 1
+
+  /// A long run says how far it is.
+  private static let packetsPerLine = 5_000_000
+
+  func validate() throws {
+    guard workers == 1 || workers == 2 else { throw ValidationError("--workers \(workers): expected 1 or 2") }
+  }
 
   func run() throws {
     let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
     print("seed \(seed)")
-    let sameness = try Sameness(worldsPerPurge: worldsPerPurge)
+    let sameness = try Sameness(worldsPerPurge: worldsPerPurge, workers: workers)
     let clock = ContinuousClock()
     let start = clock.now
-    do { try sameness.run(seed: seed, packets: packets) } catch {
+    var shown = 0
+    func progress(_ report: SamenessReport) {
+      guard report.packets / Self.packetsPerLine > shown else { return }
+      shown = report.packets / Self.packetsPerLine
+      print("same so far: \(report) in \(start.duration(to: clock.now))")
+      fflush(nil)
+    }
+    do { try sameness.run(seed: seed, packets: packets, progress: progress) } catch {
       print("DIFFERENT after \(sameness.report)\n\(error)")
       throw ExitCode.failure
     }
@@ -84,6 +104,66 @@ struct BarrierCommand: ParsableCommand {
     }
     proof.stop()
     print("barrier: \(changes) changes, always the new answer, beside \(proof.loadPackets) packets of another port, in \(start.duration(to: clock.now))")
+  }
+}
+
+struct BundlesCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bundles", abstract: "Make many changes at a time under load: every packet must see all of them or none.")
+
+  @Option(help: "Bundles to make, of some 150 changes each.") var bundles = 300
+  @Option(help: "The seed of the changes.") var seed: UInt64?
+
+  func run() throws {
+    let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    print("seed \(seed)")
+    let proof = try BundleProof(seed: seed)
+    let clock = ContinuousClock()
+    let start = clock.now
+    do { try proof.run(bundles: bundles) } catch {
+      print("TORN: \(error)")
+      throw ExitCode.failure
+    }
+    proof.stop()
+    print(
+      "bundles: \(bundles) under \(proof.packets) packets, \(proof.relooked) of them looked up twice: none saw half of one, in "
+        + "\(start.duration(to: clock.now))")
+  }
+}
+
+struct SharesCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "shares", abstract: "Send many connections through a select group: each bucket must get its weight's share.")
+
+  @Option(help: "Connections.") var connections = 50_000
+  @Option(help: "The seed of the connections.") var seed: UInt64?
+
+  func run() throws {
+    let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    print("seed \(seed)")
+    let proof = try SharesProof(seed: seed, connections: connections)
+    do { try proof.run() } catch {
+      print("WRONG: \(error)")
+      throw ExitCode.failure
+    }
+    proof.stop()
+    print("shares: \(connections) connections, \(proof.shares.count) rounds, weights 1:2:3:10:50 give \(proof.shares[0])")
+  }
+}
+
+struct MetersCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "meters", abstract: "Offer more than meters let pass, and see that their rates are exact to one percent.")
+
+  @Option(help: "Seconds of the measurement.") var seconds = 10.0
+
+  func run() throws {
+    let reports = try MeterProof.run(seconds: seconds)
+    for report in reports { print("meter: \(report)") }
+    guard reports.allSatisfy({ abs($0.error) <= 0.01 }) else {
+      print("FAILED: a rate is off by more than one percent")
+      throw ExitCode.failure
+    }
   }
 }
 
