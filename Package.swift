@@ -60,7 +60,8 @@ var targets: [Target] = [
     name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
   .testTarget(
     name: "PipelineTests", dependencies: ["Pipeline", "Dataplane", "CSluice", "TestSupport", "ProofModel"], swiftSettings: plain),
-  .testTarget(name: "KernelTierTests", dependencies: ["KernelTier", "Dataplane", "CSluice", "CLibbpf"], swiftSettings: plain),
+  .testTarget(
+    name: "KernelTierTests", dependencies: ["KernelTier", "Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),
 ]
 

@@ -224,6 +224,23 @@ __noinline int sluice_parse_general(struct SLUICE_CONTEXT *ctx, __u64 length, st
 }
 
 /*
+ * Reads a packet in a call. What the call writes is copied, so that on the fast path, which does not come here, the key can stay in
+ * registers.
+ */
+static __always_inline bool sluice_parse_slowly(struct SLUICE_CONTEXT *ctx, __u64 length, __u64 port, __u16 outer, struct sluice_packet *packet)
+{
+	struct sluice_packet parsed = { .outer = outer };
+
+	if (!sluice_parse_general(ctx, length, &parsed))
+		return false;
+	packet->line0 = parsed.line0;
+	packet->line0.words[4] |= port;
+	packet->line1 = parsed.line1;
+	packet->has_line1 = parsed.has_line1;
+	return true;
+}
+
+/*
  * Reads a packet; false when it is not the kernel's.
  * length:  of the frame without a tag that lies beside it; it may be more than is directly readable.
  * outer:   control word of a tag beside the packet, as it is in a key; 0: none.
@@ -262,12 +279,7 @@ static __always_inline bool sluice_parse(struct SLUICE_CONTEXT *ctx, __u64 lengt
 	packet->has_line1 = false;
 	return true;
 general:
-	__builtin_memset(packet, 0, sizeof(*packet));
-	packet->outer = outer;
-	if (!sluice_parse_general(ctx, length, packet))
-		return false;
-	packet->line0.words[4] |= port;
-	return true;
+	return sluice_parse_slowly(ctx, length, port, outer, packet);
 }
 
 /* A flow, and where it was found. */
@@ -373,6 +385,7 @@ static __always_inline void sluice_count_flow(__u32 slot, __u64 packets, __u64 b
 {
 	__u32 index = slot * sluice_config.shards + (bpf_get_smp_processor_id() & (sluice_config.shards - 1));
 	struct sluice_flow_count *count = bpf_map_lookup_elem(&sluice_flow_counts, &index);
+	__u64 ticks = bpf_jiffies64() >> 3;
 
 	if (!count)
 		return;
@@ -383,7 +396,10 @@ static __always_inline void sluice_count_flow(__u32 slot, __u64 packets, __u64 b
 		count->packets += packets;
 		count->bytes += bytes;
 	}
-	count->used = bpf_ktime_get_coarse_ns();
+	if (count->ticks != ticks) {
+		count->ticks = ticks;
+		count->used = bpf_ktime_get_coarse_ns();
+	}
 }
 
 static __always_inline struct sluice_port_count *sluice_port_counter(__u32 index)
@@ -423,7 +439,7 @@ static __always_inline void sluice_count_lost(__u64 packets)
 		count->lost_packets += packets;
 }
 
-/* What a hook can do with a flow's packet. */
+/* What can be done with a flow's packet at a hook; the worse the higher. */
 enum sluice_fit {
 	SLUICE_FITS,
 	SLUICE_FOR_TC,	/* XDP cannot, tc could */
@@ -440,7 +456,7 @@ static __always_inline enum sluice_fit sluice_fits_port(const struct sluice_port
 	return SLUICE_FITS;
 }
 
-/* What a packet is, for its rewriting: shown to functions that the verifier looks at by themselves. */
+/* What a packet is, for its rewriting. */
 struct sluice_shape {
 	__be16 type;	/* EtherType behind the tags */
 	__u8 tags;
@@ -461,87 +477,104 @@ static __always_inline struct sluice_shape sluice_shape(const struct sluice_pack
 	};
 }
 
-/*
- * Whether all of a program can be carried out on a packet: the headers that it changes are there, its ports take what comes of it, its
- * TTL lasts. `length` is that of the longest frame that goes over the wire. The verifier looks at it once, by itself, because it is not
- * static: what it learns about each operation would otherwise multiply with what the caller knows.
- */
-__noinline int sluice_fits_program(const struct sluice_program *program, const struct sluice_shape *shape, __u64 length, __u32 is_xdp)
-{
-	bool v4, v6;
+/* What is known while a program's operations are gone through one after the other, before any is carried out. */
+struct sluice_fitting {
+	__u64 length;	/* of the longest frame that goes over the wire */
+	__u32 version;	/* of IP: 4, 6 or 0 */
 	__u32 tags;
-	int fit = SLUICE_FITS;
+	__u32 has_ports;	/* TCP or UDP */
+	__u32 is_xdp;
+	__u32 fit;	/* enum sluice_fit */
+	__u32 reserved;
+};
 
-	if (!program || !shape)
-		return SLUICE_FOR_WORKER;
-	v4 = shape->type == bpf_htons(ETHERTYPE_IPV4);
-	v6 = shape->type == bpf_htons(ETHERTYPE_IPV6);
-	tags = shape->tags;
-	if (is_xdp && program->flags & SLUICE_PROGRAM_TC_ONLY)
-		fit = SLUICE_FOR_TC;
+/*
+ * Goes on by one operation: the header that it changes is there, its port takes what has become of the packet. The verifier looks at
+ * this once, by itself, because it is not static: what it learns of each operation would otherwise multiply.
+ */
+__noinline int sluice_fits_op(const struct sluice_op *op, struct sluice_fitting *fitting)
+{
+	enum sluice_fit fit = SLUICE_FITS;
+
+	if (!op || !fitting)
+		return false;
+	switch (op->code) {
+	case SLUICE_OP_OUTPUT: {
+		__u32 index = op->port;
+
+		fit = sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), fitting->length, fitting->is_xdp);
+		break;
+	}
+	case SLUICE_OP_ETH_DST:
+	case SLUICE_OP_ETH_SRC:
+		break;
+	case SLUICE_OP_VLAN_TCI:
+		if (!fitting->tags)
+			fit = SLUICE_FOR_WORKER;
+		break;
+	case SLUICE_OP_IPV4_SRC:
+	case SLUICE_OP_IPV4_DST:
+		if (fitting->version != 4)
+			fit = SLUICE_FOR_WORKER;
+		break;
+	case SLUICE_OP_IPV6_SRC:
+	case SLUICE_OP_IPV6_DST:
+		if (fitting->version != 6)
+			fit = SLUICE_FOR_WORKER;
+		break;
+	case SLUICE_OP_IP_TOS:
+	case SLUICE_OP_IP_TTL:
+	case SLUICE_OP_DEC_TTL:
+		if (!fitting->version)
+			fit = SLUICE_FOR_WORKER;
+		break;
+	case SLUICE_OP_TP_SRC:
+	case SLUICE_OP_TP_DST:
+		if (!fitting->has_ports)
+			fit = SLUICE_FOR_WORKER;
+		break;
+	case SLUICE_OP_PUSH_VLAN:
+		if (fitting->tags >= MAX_TAGS)
+			fit = SLUICE_FOR_WORKER;
+		fitting->tags++;
+		fitting->length += 4;
+		break;
+	case SLUICE_OP_POP_VLAN:
+		if (!fitting->tags)
+			fit = SLUICE_FOR_WORKER;
+		fitting->tags--;
+		fitting->length -= 4;
+		break;
+	default:
+		fit = SLUICE_FOR_WORKER;
+	}
+	if (fit > fitting->fit)
+		fitting->fit = fit;
+	return fit != SLUICE_FOR_WORKER;
+}
+
+/* Whether all of a program can be carried out on a packet. `length` is that of the longest frame that goes over the wire. */
+static __always_inline enum sluice_fit sluice_fits_program(const struct sluice_program *program, const struct sluice_shape *shape,
+							   __u64 length, bool is_xdp)
+{
+	struct sluice_fitting fitting = { .length = length, .tags = shape->tags, .is_xdp = is_xdp };
+
+	if (shape->type == bpf_htons(ETHERTYPE_IPV4))
+		fitting.version = 4;
+	else if (shape->type == bpf_htons(ETHERTYPE_IPV6))
+		fitting.version = 6;
+	fitting.has_ports = fitting.version && (shape->protocol == IP_PROTOCOL_TCP || shape->protocol == IP_PROTOCOL_UDP);
 	if (shape->ttl < program->ttl)
 		return SLUICE_FOR_WORKER;
+	if (is_xdp && program->flags & SLUICE_PROGRAM_TC_ONLY)
+		fitting.fit = SLUICE_FOR_TC;
 	for (__u32 i = 0; i < SLUICE_PROGRAM_OPS; i++) {
-		const struct sluice_op *op = &program->ops[i];
-
 		if (i >= program->count)
 			break;
-		switch (op->code) {
-		case SLUICE_OP_OUTPUT: {
-			__u32 index = op->port;
-			enum sluice_fit port = sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), length, is_xdp);
-
-			if (port == SLUICE_FOR_WORKER)
-				return SLUICE_FOR_WORKER;
-			if (port == SLUICE_FOR_TC)
-				fit = SLUICE_FOR_TC;
-			break;
-		}
-		case SLUICE_OP_ETH_DST:
-		case SLUICE_OP_ETH_SRC:
-			break;
-		case SLUICE_OP_VLAN_TCI:
-			if (!tags)
-				return SLUICE_FOR_WORKER;
-			break;
-		case SLUICE_OP_IPV4_SRC:
-		case SLUICE_OP_IPV4_DST:
-			if (!v4)
-				return SLUICE_FOR_WORKER;
-			break;
-		case SLUICE_OP_IPV6_SRC:
-		case SLUICE_OP_IPV6_DST:
-			if (!v6)
-				return SLUICE_FOR_WORKER;
-			break;
-		case SLUICE_OP_IP_TOS:
-		case SLUICE_OP_IP_TTL:
-		case SLUICE_OP_DEC_TTL:
-			if (!v4 && !v6)
-				return SLUICE_FOR_WORKER;
-			break;
-		case SLUICE_OP_TP_SRC:
-		case SLUICE_OP_TP_DST:
-			if ((!v4 && !v6) || (shape->protocol != IP_PROTOCOL_TCP && shape->protocol != IP_PROTOCOL_UDP))
-				return SLUICE_FOR_WORKER;
-			break;
-		case SLUICE_OP_PUSH_VLAN:
-			if (tags >= MAX_TAGS)
-				return SLUICE_FOR_WORKER;
-			tags++;
-			length += 4;
-			break;
-		case SLUICE_OP_POP_VLAN:
-			if (!tags)
-				return SLUICE_FOR_WORKER;
-			tags--;
-			length -= 4;
-			break;
-		default:
+		if (!sluice_fits_op(&program->ops[i], &fitting))
 			return SLUICE_FOR_WORKER;
-		}
 	}
-	return fit;
+	return fitting.fit;
 }
 
 /* Where the headers of a packet are that is being rewritten: offsets from its first byte. */

@@ -162,8 +162,8 @@ struct sluice_bucket {
 struct sluice_flow_count {
 	__u64 packets;	/* as on the wire: the segments of an unsegmented packet */
 	__u64 bytes;
-	__u64 used;	/* bpf_ktime_get_coarse_ns of the last packet */
-	__u64 reserved;
+	__u64 used;	/* ktime of the last packet; up to eight ticks of the kernel's clock early */
+	__u64 ticks;	/* the time of `used` in units of eight ticks: the programs' way to tell whether it is worth reading the clock */
 };
 
 enum sluice_op_code {

@@ -204,7 +204,7 @@ static __always_inline bool set_tag(struct __sk_buff *skb, const struct sluice_o
 	return !bpf_skb_store_bytes(skb, 14, &control, 2, 0);
 }
 
-/* Carries out one operation that rewrites; 0 when the kernel did not let the packet be changed. By itself, as sluice_fits_program is. */
+/* Carries out one operation that rewrites; 0 when the kernel did not let the packet be changed. By itself, as sluice_fits_op is. */
 __noinline int sluice_tc_apply(struct __sk_buff *skb, const struct sluice_op *op, struct sluice_places *places)
 {
 	__u32 l3;

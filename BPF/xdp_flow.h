@@ -226,7 +226,7 @@ static __always_inline bool set_tag(struct xdp_md *ctx, const struct sluice_op *
 	return true;
 }
 
-/* Carries out one operation that rewrites; 0 when the kernel did not let the frame be changed. By itself, as sluice_fits_program is. */
+/* Carries out one operation that rewrites; 0 when the kernel did not let the frame be changed. By itself, as sluice_fits_op is. */
 __noinline int sluice_xdp_apply(struct xdp_md *ctx, const struct sluice_op *op, struct sluice_places *places)
 {
 	if (!op || !places)
