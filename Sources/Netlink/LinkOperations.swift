@@ -40,6 +40,43 @@ extension NetlinkSocket {
     return try one(request(.getLink(index: index), operation: operation), operation)
   }
 
+  /// The other end of a veth, wherever it is.
+  ///
+  /// `// ip -n NS link show`, for one index, from outside
+  /// - Parameter link: an interface of this namespace.
+  /// - Throws: `.notFound` when there is no other end; `.kernel` before Linux 5.0 when it is in another namespace, because such a kernel
+  ///   ignores what is asked for.
+  public mutating func peer(of link: Link) throws(NetlinkError) -> Link {
+    let operation = "ip link show, peer of \(link.name)"
+    guard let index = link.peerIndex else { throw .notFound(operation: operation, what: "it has no peer") }
+    guard let namespace = link.linkNamespaceID else { return try self.link(index: index) }
+    let found = try one(request(.getLink(index: index, namespaceNumber: namespace), operation: operation), operation)
+    // A kernel that does not know the attribute answers with what has the index here.
+    guard found.peerIndex == link.index, found.kind == link.kind else {
+      throw .notFound(operation: operation, what: "this kernel does not show interfaces of other namespaces")
+    }
+    return found
+  }
+
+  /// The number by which this socket's namespace knows another one (`Link.linkNamespaceID`); nil when it has none for it.
+  ///
+  /// `// ip netns list-id`
+  public mutating func number(of namespace: borrowing NetworkNamespace) throws(NetlinkError) -> Int32? {
+    let operation = "ip netns list-id"
+    var request = NetlinkRequest(type: RTM_GETNSID)
+    request.put(header: rtgenmsg())
+    request.put(NETNSA_FD, i32: namespace.fileDescriptor)
+    for answer in try self.request(request, operation: operation) {
+      let number = try parsing(operation) { () throws(MalformedMessage) -> Int32? in
+        // `struct rtgenmsg` is one byte, padded to four.
+        for attribute in try answer.attributes(after: 4) where attribute.type == NETNSA_NSID { return try attribute.i32() }
+        return nil
+      }
+      if let number { return number >= 0 ? number : nil }
+    }
+    return nil
+  }
+
   // MARK: Making and removing
 
   /// Makes a pair of interfaces that are the two ends of a wire.
@@ -139,6 +176,21 @@ extension NetlinkSocket {
     var request = NetlinkRequest.setLink(index: index)
     request.put(IFLA_IFALIAS, bytes: Array(text.utf8))
     try set(index, "alias \(text)", request)
+  }
+
+  /// Lets packets wait in front of an interface, first in, first out, instead of being dropped while it is busy.
+  ///
+  /// `// tc qdisc replace dev NAME root pfifo limit PACKETS`
+  public mutating func setQueue(packets: UInt32, index: Int32) throws(NetlinkError) {
+    var request = NetlinkRequest(type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_REPLACE)
+    var header = tcmsg()
+    header.tcm_ifindex = index
+    header.tcm_parent = UInt32.max  // TC_H_ROOT
+    request.put(header: header)
+    request.put(TCA_KIND, string: "pfifo")
+    // struct tc_fifo_qopt
+    request.put(TCA_OPTIONS, u32: packets)
+    try set(index, "root pfifo limit \(packets)", request)
   }
 
   /// Moves an interface to another namespace. It arrives there down, without addresses, and, if its index is taken there,

@@ -36,6 +36,13 @@ extension NetlinkRequest {
     return request
   }
 
+  /// A link of the namespace that the socket's knows by a number.
+  static func getLink(index: Int32, namespaceNumber: Int32) -> NetlinkRequest {
+    var request = getLink(index: index)
+    request.put(IFLA_TARGET_NETNSID, i32: namespaceNumber)
+    return request
+  }
+
   static func getLink(name: String) -> NetlinkRequest {
     var request = NetlinkRequest(type: RTM_GETLINK)
     request.put(header: ifinfomsg())
