@@ -47,6 +47,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
   case recirculationLimit
   /// No bucket of a select group is live.
   case noLiveBucket
+  /// A program in the kernel had no way to hand the packet up, or was not let change it. Counted there, never by a worker.
+  case lostInKernel
 
   /// The name in counters, events and metrics.
   public var name: String {
@@ -64,6 +66,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .meter: "meter"
     case .recirculationLimit: "recirculation-limit"
     case .noLiveBucket: "no-live-bucket"
+    case .lostInKernel: "lost-in-kernel"
     default: Malformation(rawValue: rawValue)?.name ?? "unknown"
     }
   }

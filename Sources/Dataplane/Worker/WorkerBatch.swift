@@ -210,11 +210,17 @@ extension Worker {
     ringPipeline()
   }
 
+  /// How many times the budget of other ports one has whose packets come up from tc.
+  private static let raisedBudgetFactor = 4
+
   /// True when a port may put one more packet into the upcall ring: it has not used up its budget, nor has it more there than places are
   /// free. So however many ports are flooded, one more always finds a place.
   @inline(__always)
   func mayUpcall(_ port: Int) -> Bool {
     let pending = Int(ports[port].pendingUpcalls)
-    return pending < configuration.upcallBudget && pending <= upcalls.roomCount
+    // What tc sends up are the segments of whole bursts of flows that the kernel let go of a moment ago: when a rule changes, or with an agent
+    // that makes a new table, all of them wait for one answer.
+    let budget = ports[port].isSender ? configuration.upcallBudget &* Self.raisedBudgetFactor : configuration.upcallBudget
+    return pending < budget && pending <= upcalls.roomCount
   }
 }
