@@ -22,6 +22,29 @@ extension SluiceClient {
     }
   }
 
+  /// Takes every flow out of the kernel and returns how many there were.
+  public func drain() async throws(ClientError) -> UInt64 {
+    try await call("Agent.Drain", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Agent.Client(wrapping: grpc).drain(.init(), options: options).withdrawn
+    }
+  }
+
+  /// Lets flows be placed in the kernel again.
+  public func resume() async throws(ClientError) {
+    try await call("Agent.Resume", within: Self.changeDeadline) { options in
+      _ = try await Sluice_V1_Agent.Client(wrapping: grpc).resume(.init(), options: options)
+    }
+  }
+
+  /// Removes all that would outlive the agent, which ends then.
+  ///
+  /// - Returns: what was removed, one sentence each.
+  public func uninstall() async throws(ClientError) -> [String] {
+    try await call("Agent.Uninstall", within: Self.changeDeadline) { options in
+      try await Sluice_V1_Agent.Client(wrapping: grpc).uninstall(.init(), options: options).removed
+    }
+  }
+
   /// Asks the standard health service.
   ///
   /// - Parameter service: a full name such as "sluice.v1.Ports"; empty asks for the agent as a whole.

@@ -113,7 +113,7 @@ extension StateStore {
     try write("port \(port.name)") { database in
       try database.execute(sql: "DELETE FROM port WHERE name = ?", arguments: [port.name])
       try database.execute(
-        sql: "INSERT INTO port (\(StoredPort.columns)) VALUES (?, ?, ?, ?, ?, ?)", arguments: port.arguments)
+        sql: "INSERT INTO port (\(StoredPort.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", arguments: port.arguments)
     }
   }
 

@@ -70,6 +70,14 @@ enum StoreSchema {
           ) STRICT;
           """)
     }
+    // The defaults are what a port was before there was anything to choose.
+    migrator.registerMigration("003 placement and hook of ports") { database in
+      try database.execute(
+        sql: """
+          ALTER TABLE port ADD COLUMN placement TEXT NOT NULL DEFAULT '';
+          ALTER TABLE port ADD COLUMN hook TEXT NOT NULL DEFAULT 'auto';
+          """)
+    }
     migrator.registerMigration("004 five-tuples and rate limits") { database in
       try database.execute(
         sql: """

@@ -19,19 +19,28 @@ public struct StoredPort: Sendable, Hashable {
   public var mode: String
   /// The queues that were asked for; empty means all.
   public var queues: [UInt32]
+  /// "off", "auto" or "eager"; empty means as the configuration says.
+  public var placement: String
+  /// "auto", "xdp" or "tc".
+  public var hook: String
 
-  public init(name: String, number: UInt32, kind: String, interface: String, mode: String, queues: [UInt32]) {
+  public init(
+    name: String, number: UInt32, kind: String, interface: String, mode: String, queues: [UInt32], placement: String = "",
+    hook: String = "auto"
+  ) {
     self.name = name
     self.number = number
     self.kind = kind
     self.interface = interface
     self.mode = mode
     self.queues = queues
+    self.placement = placement
+    self.hook = hook
   }
 }
 
 extension StoredPort {
-  static let columns = "number, name, kind, interface, mode, queues"
+  static let columns = "number, name, kind, interface, mode, queues, placement, hook"
 
   /// - Throws: `StoreError.badRow` when a column holds what no agent writes.
   init(row: Row, path: String) throws(StoreError) {
@@ -49,10 +58,12 @@ extension StoredPort {
     }
     self.init(
       name: row["name"], number: number, kind: row["kind"], interface: row["interface"], mode: row["mode"],
-      queues: queues)
+      queues: queues, placement: row["placement"], hook: row["hook"])
   }
 
   var arguments: StatementArguments {
-    [Int64(number), name, kind, interface, mode, queues.map(String.init).joined(separator: ",")]
+    [
+      Int64(number), name, kind, interface, mode, queues.map(String.init).joined(separator: ","), placement, hook,
+    ]
   }
 }

@@ -24,8 +24,9 @@ struct Sluicectl: ParsableCommand {
       """,
     version: SluiceVersion.current,
     subcommands: [
-      Status.self, PortCommand.self, RuleCommand.self, GroupCommand.self, MeterCommand.self, FlowCommand.self, Trace.self,
-      MonitorCommand.self, DenyCommand.self, LimitCommand.self, WorkerCommand.self, FdbCommand.self, Version.self, Completion.self,
+      Status.self, AgentCommand.self, PortCommand.self, RuleCommand.self, GroupCommand.self, MeterCommand.self, FlowCommand.self,
+      Trace.self, MonitorCommand.self, DenyCommand.self, LimitCommand.self, WorkerCommand.self, FdbCommand.self, Version.self,
+      Completion.self,
     ])
 }
 

@@ -13,7 +13,8 @@ struct PortCommand: CommandGroup {
       commandName: "add", abstract: "Adds a port and waits until it forwards.",
       discussion: """
         A port takes over an interface of this machine: every frame it receives goes to the switch. In shared mode, \
-        frames for the host's own addresses go on to the host. Adding a port that is there exactly so changes nothing and \
+        frames for the host's own addresses go on to the host. With --kernel, known flows are executed in the kernel: a \
+        container's veth is then served by a tc program, so its packets keep their offloads, any other interface by XDP. Adding a port that is there exactly so changes nothing and \
         succeeds.
 
         EXAMPLES:
@@ -21,6 +22,7 @@ struct PortCommand: CommandGroup {
           sluicectl port add uplink --interface enp3s0f0 --mode shared --number 1
           sluicectl port add eth1 --queues 0-3
           sluicectl port add host0 --internal
+          sluicectl port add veth17 --kernel eager
         """)
 
     @Argument(help: "The port's name, and the interface's unless --interface says another.")
@@ -41,6 +43,13 @@ struct PortCommand: CommandGroup {
     @Option(help: ArgumentHelp("The queues to bind, such as 0,1 or 0-3 (default: all).", valueName: "list"))
     var queues: QueueList?
 
+    @Option(
+      help: "Flows of this port that the kernel executes: none (off), the busy ones (auto), all (eager); default: as configured.")
+    var kernel: PortPlacement?
+
+    @Option(help: "Where the kernel runs the switch's program: tc for a veth with --kernel auto or eager, else xdp (auto).")
+    var hook: PortHook = .auto
+
     @OptionGroup var global: GlobalOptions
 
     func validate() throws {
@@ -48,6 +57,8 @@ struct PortCommand: CommandGroup {
       if `internal`, queues != nil {
         throw ValidationError("--queues is for interfaces; a port with --internal has none to choose")
       }
+      if hook == .tc, queues != nil { throw ValidationError("--queues is for XDP; tc sees all queues") }
+      if hook == .tc, mode == .shared { throw ValidationError("--mode shared is for XDP; with --hook tc a port is dedicated") }
     }
 
     func run() async throws {
@@ -58,6 +69,8 @@ struct PortCommand: CommandGroup {
         $0.mode = mode.message
         $0.number = number ?? 0
         $0.queues = queues?.queues ?? []
+        $0.placement = kernel?.message ?? .unspecified
+        $0.hook = hook.message
       }
       let reply = try await global.withAgent { try await $0.addPort(request) }
       try global.show(reply.port.document.adding(["alreadyPresent": .bool(reply.alreadyPresent)])) {
@@ -165,6 +178,8 @@ struct PortCommand: CommandGroup {
       if port.xdpMode != .unspecified {
         add("xdp", port.xdpModeReason.isEmpty ? port.xdpMode.word : "\(port.xdpMode.word): \(port.xdpModeReason)")
       }
+      if port.hook != .unspecified { add("hook", port.hook.word) }
+      if port.placement != .unspecified { add("kernel", port.placement.words) }
       for note in port.offloadNotes { add("offload", note) }
       for queue in port.queues {
         let copy = queue.copyReason.isEmpty ? "copy" : "copy (\(queue.copyReason))"
@@ -176,6 +191,12 @@ struct PortCommand: CommandGroup {
       add("sent", "\(Human.count(counters.transmitted.packets, "packet")), \(Human.bytes(counters.transmitted.bytes))")
       let drops = counters.drops.isEmpty ? "" : ": \(counters.drops.words)"
       add("dropped", Human.count(counters.droppedPackets, "packet") + drops)
+      let (above, below) = (port.kernelReceived, port.kernelTransmitted)
+      if above.packets + below.packets > 0 {
+        add(
+          "in the kernel",
+          "\(above.packets) of the received, \(Human.bytes(above.bytes)); \(below.packets) of the sent, \(Human.bytes(below.bytes))")
+      }
       add("xdp counters", port.xdpCounters.words)
       return lines.joined(separator: "\n")
     }
@@ -214,10 +235,37 @@ enum PortMode: String, ExpressibleByArgument, CaseIterable {
   }
 }
 
+/// `--kernel`, as an option's value.
+enum PortPlacement: String, ExpressibleByArgument, CaseIterable {
+  case off, auto, eager
+
+  var message: Sluice_V1_Placement {
+    switch self {
+    case .off: .off
+    case .auto: .auto
+    case .eager: .eager
+    }
+  }
+}
+
+/// `--hook`, as an option's value.
+enum PortHook: String, ExpressibleByArgument, CaseIterable {
+  case auto, xdp, tc
+
+  var message: Sluice_V1_PortHook {
+    switch self {
+    case .auto: .unspecified
+    case .xdp: .xdp
+    case .tc: .tc
+    }
+  }
+}
+
 extension Sluice_V1_Port {
   /// How frames reach the switch: "AF_XDP native zero-copy".
   var driverWords: String {
     guard kind == .netdev else { return kind.word }
+    if hook == .tc { return "tc" }
     let copy = !queues.isEmpty && queues.allSatisfy(\.zeroCopy) ? "zero-copy" : "copy"
     return xdpMode == .unspecified ? "AF_XDP" : "AF_XDP \(xdpMode.word) \(copy)"
   }

@@ -15,12 +15,13 @@ struct Sluiced: ParsableCommand {
     abstract: "The Sluice agent: forwards packets between this machine's interfaces.",
     discussion: """
       Reads its configuration from --config, else from \(AgentConfiguration.defaultPath) if that exists, else uses defaults. It is
-      controlled with sluicectl. SIGHUP reads the configuration again, SIGTERM stops it and leaves no XDP program behind.
+      controlled with sluicectl. SIGHUP reads the configuration again, SIGTERM stops it; what the kernel executes without it goes on.
 
       EXAMPLES:
         sluiced
         sluiced --config /etc/sluice/sluiced.yaml
         sluiced --socket /tmp/sluice.sock --log-level debug
+        sluiced --uninstall
       """,
     version: SluiceVersion.current)
 
@@ -33,8 +34,12 @@ struct Sluiced: ParsableCommand {
   @Option(help: "How much to log; wins over agent.logLevel. (values: trace, debug, info, notice, warning, error, critical)")
   var logLevel: Logger.Level?
 
+  @Flag(
+    help: "Remove programs, pinned maps and interfaces that an agent left in the kernel, and exit. For when none runs; else: sluicectl agent uninstall")
+  var uninstall = false
+
   var options: AgentOptions {
-    AgentOptions(configurationFile: configurationFile, socket: socket, logLevel: logLevel)
+    AgentOptions(configurationFile: configurationFile, socket: socket, logLevel: logLevel, uninstalls: uninstall)
   }
 
   func validate() throws {

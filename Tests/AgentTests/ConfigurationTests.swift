@@ -30,9 +30,11 @@ import Testing
       agent: {socket: /tmp/a.sock, group: ops, store: /tmp/a.db, logLevel: debug, logFormat: json}
       metrics: {address: "[::1]:9474"}
       workers: {count: 2, cpus: [1, 3], mode: busy, frames: 4096, flowLimit: 1000}
+      kernel: {placement: auto, flows: 4096, directory: /sys/fs/bpf/other}
       ports:
         - {name: eth1, interface: ens3, mode: shared, number: 7, queues: [1, 0]}
         - {name: host0, kind: internal}
+        - {name: veth1, kernel: eager, hook: tc}
       rules: ["priority=0,actions=normal"]
       """)
     #expect(configuration.agent.socket == "/tmp/a.sock")
@@ -47,7 +49,10 @@ import Testing
       configuration.ports == [
         PortRequest(name: "eth1", interface: "ens3", mode: .shared, number: 7, queues: [0, 1]),
         PortRequest(name: "host0", kind: .internal),
+        PortRequest(name: "veth1", placement: .eager, hook: .tc),
       ])
+    #expect(configuration.kernel.placement == .auto && configuration.kernel.flows == 4096)
+    #expect(configuration.kernel.directory == "/sys/fs/bpf/other")
     #expect(configuration.rules == ["priority=0,actions=normal"])
   }
 
@@ -56,8 +61,13 @@ import Testing
   }
 
   static let mistakes: [(text: String, expected: String)] = [
+    ("kernel: {flows: 5000}", "f.yaml:1:17: key 'kernel.flows': expected a power of two, found the number 5000"),
+    (
+      "ports: [{name: a, mode: shared, hook: tc}]",
+      "f.yaml:1:39: key 'ports[0].hook': a shared port is served by XDP; leave the hook out, or make the port dedicated"
+    ),
     ("workers: {cuont: 1}", "f.yaml:1:11: key 'workers.cuont': unknown key; did you mean 'count'? (keys here: count, cpus, mode, frames, flowLimit)"),
-    ("colour: red", "f.yaml:1:1: key 'colour': unknown key (keys here: agent, metrics, workers, ports, rules)"),
+    ("colour: red", "f.yaml:1:1: key 'colour': unknown key (keys here: agent, metrics, workers, kernel, ports, rules)"),
     ("workers:\n  count: two", "f.yaml:2:10: key 'workers.count': expected a whole number from 1 to 64, found the text \"two\""),
     ("workers: {count: \"1\"}", "f.yaml:1:18: key 'workers.count': expected a whole number from 1 to 64, found the text \"1\""),
     ("workers: {count: 0}", "f.yaml:1:18: key 'workers.count': expected a whole number from 1 to 64, found the number 0"),

@@ -20,6 +20,20 @@ import Testing
     #expect(try PortRequest(request { _ in }) == PortRequest(name: "eth1"))
   }
 
+  @Test func placementAndHookAreKeptInTheStore() throws {
+    let wanted = try PortRequest(
+      request {
+        $0.placement = .eager
+        $0.hook = .tc
+      })
+    #expect(wanted == PortRequest(name: "eth1", placement: .eager, hook: .tc))
+    let port = ManagedPort(request: wanted, number: 3, origin: .operator)
+    #expect(PortRequest(port.stored)?.placement == .eager && PortRequest(port.stored)?.hook == .tc)
+    #expect(port.summary == "number 3, netdev on eth1, dedicated, kernel eager, hook tc")
+    // What is not said follows the configuration, also when that changes.
+    #expect(PortRequest(ManagedPort(request: PortRequest(name: "a"), number: 1, origin: .operator).stored)?.placement == nil)
+  }
+
   @Test func queuesAreSorted() throws {
     #expect(try PortRequest(request { $0.queues = [3, 0] }).queues == [0, 3])
   }
@@ -32,6 +46,9 @@ import Testing
       return request
     }
     return [
+      (make { $0.hook = .tc; $0.mode = .shared }, "a shared port is served by XDP"),
+      (make { $0.hook = .tc; $0.queues = [1] }, "tc sees all queues"),
+      (make { $0.placement = .UNRECOGNIZED(9) }, "placement 9 is not known"),
       (make { $0.name = "" }, "expected 1 to 15 characters"), (make { $0.name = "a b" }, "\"a b\" cannot name a port"),
       (make { $0.name = "12" }, "at least one character that is no digit"), (make { $0.name = ".." }, "cannot name a port"),
       (make { $0.name = "0123456789abcdef" }, "expected 1 to 15 characters"), (make { $0.number = 65280 }, "expected 1 to 65279"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / ".build" / "release"))
 CTL = BIN / "sluicectl"
 METRICS = "127.0.0.1:9474"
+_sequence = itertools.count(1)
 
 
 def worker_cpu():
@@ -39,6 +41,8 @@ class Agent:
         self.socket = str(self.directory / "sluice.sock")
         self.store = self.directory / "sluice.db"
         self.config = self.directory / "sluiced.yaml"
+        # Maps outlive an agent, and all namespaces share the file system where they are pinned.
+        self.pins = pathlib.Path(f"/sys/fs/bpf/sluice-test-{os.getpid()}-{next(_sequence)}")
         self.process = None
         self._log = self.directory / "agent.log"
         self.configure(**sections)
@@ -51,6 +55,7 @@ class Agent:
             "agent": {"socket": self.socket, "store": str(self.store), "logLevel": "debug"},
             "metrics": {"address": METRICS},
             "workers": {"count": 1, "cpus": [worker_cpu()]},
+            "kernel": {"directory": str(self.pins)},
         }
         for name, section in sections.items():
             if isinstance(section, dict):
@@ -105,8 +110,17 @@ class Agent:
                 self.stop()
             except subprocess.TimeoutExpired:
                 self.kill9()
+        if self.pins.exists():
+            self.uninstall()
         if self._temporary:
             self._temporary.cleanup()
+
+    def uninstall(self):
+        """Removes what an agent that does not run left in the kernel, and returns what that was."""
+        done = subprocess.run(
+            self.node.enter(BIN / "sluiced", "--config", self.config, "--uninstall"), capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout.splitlines()
 
     def log(self):
         """All that the agent has logged."""

@@ -18,6 +18,7 @@ public struct AgentConfiguration: Sendable, Equatable {
   public var agent = AgentSection()
   public var metrics = MetricsSection()
   public var workers = WorkersSection()
+  public var kernel = KernelSection()
   /// Ports that are there from the start.
   public var ports: [PortRequest] = []
   /// Rules in ovs-ofctl syntax, in force until rules are changed through the API. nil means `defaultRules`.
@@ -30,7 +31,7 @@ public struct AgentConfiguration: Sendable, Equatable {
   /// The rules of a switch that was told nothing: it learns addresses and forwards.
   public static let defaultRules = ["priority=0,actions=normal"]
 
-  static let keys = ["agent", "metrics", "workers", "ports", "rules"]
+  static let keys = ["agent", "metrics", "workers", "kernel", "ports", "rules"]
 
   /// Reads a file.
   ///
@@ -79,6 +80,7 @@ public struct AgentConfiguration: Sendable, Equatable {
     if let node = values["agent"] { agent = AgentSection(node) }
     if let node = values["metrics"] { metrics = MetricsSection(node) }
     if let node = values["workers"] { workers = WorkersSection(node, allowedCPUs: allowedCPUs) }
+    if let node = values["kernel"] { kernel = KernelSection(node) }
     if let node = values["ports"], let elements = node.elements() {
       for element in elements {
         guard let port = PortRequest(element) else { continue }

@@ -30,6 +30,9 @@ struct ConfigurationChange: Sendable, Equatable {
     if old.workers.mode != new.workers.mode { needsRestart.append("workers.mode") }
     if old.workers.frames != new.workers.frames { needsRestart.append("workers.frames") }
     if old.workers.flowLimit != new.workers.flowLimit { needsRestart.append("workers.flowLimit") }
+    if old.kernel.placement != new.kernel.placement { needsRestart.append("kernel.placement") }
+    if old.kernel.flows != new.kernel.flows { needsRestart.append("kernel.flows") }
+    if old.kernel.directory != new.kernel.directory { needsRestart.append("kernel.directory") }
 
     for port in new.ports {
       guard let before = old.ports.first(where: { $0.name == port.name }) else {

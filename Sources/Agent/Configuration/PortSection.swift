@@ -31,10 +31,13 @@ public struct PortRequest: Sendable, Hashable {
   public var number: UInt32?
   /// Empty means all queues of the interface.
   public var queues: [UInt32]
+  /// nil means as the configuration says for all ports.
+  public var placement: PortPlacement?
+  public var hook: PortHook
 
   public init(
     name: String, kind: PortKind = .netdev, interface: String? = nil, mode: PortMode = .dedicated, number: UInt32? = nil,
-    queues: [UInt32] = []
+    queues: [UInt32] = [], placement: PortPlacement? = nil, hook: PortHook = .auto
   ) {
     self.name = name
     self.kind = kind
@@ -42,6 +45,16 @@ public struct PortRequest: Sendable, Hashable {
     self.mode = mode
     self.number = number
     self.queues = queues
+    self.placement = placement
+    self.hook = hook
+  }
+
+  /// Why a port cannot be served by tc, as the rest of a sentence; nil when it can.
+  var flawOfTC: String? {
+    guard hook == .tc else { return nil }
+    if mode == .shared { return "a shared port is served by XDP; leave the hook out, or make the port dedicated" }
+    if !queues.isEmpty { return "tc sees all queues; leave the queues out" }
+    return nil
   }
 
   /// OpenFlow reserves what is above (OFPP_MAX is 0xff00; 0 is no port).
@@ -68,7 +81,7 @@ public struct PortRequest: Sendable, Hashable {
 }
 
 extension PortRequest {
-  static let keys = ["name", "interface", "kind", "mode", "number", "queues"]
+  static let keys = ["name", "interface", "kind", "mode", "number", "queues", "kernel", "hook"]
 
   /// Reads an element of `ports`; nil when it is too wrong to be a port.
   init?(_ node: ConfigurationNode) {
@@ -108,6 +121,11 @@ extension PortRequest {
         if queues.contains(queue) { element.problem("queue \(queue) is given twice") } else { queues.append(queue) }
       }
       queues.sort()
+    }
+    if let value = values["kernel"], let placement = value.choice(PortPlacement.self) { self.placement = placement }
+    if let value = values["hook"], let hook = value.choice(PortHook.self) {
+      self.hook = hook
+      if let flaw = flawOfTC { value.problem(flaw) }
     }
   }
 }

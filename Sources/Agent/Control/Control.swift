@@ -3,6 +3,7 @@
 // The agent's will: which ports, rules, groups, meters and early drop policy there are to be, and the carrying out of it. Desired state is
 // the configuration file and the store; actual state is the kernel and the switch; this actor makes the second follow the
 // first: at start, on request, on reload, and when the kernel says that something happened.
+// What is executed in the kernel goes on there when the agent ends, and is taken over by the next one (ControlKernel).
 //
 // Order of changes:
 //   - rules, groups, meters and the policy: checked, stored, then carried out, then answered; when carrying out fails, the store is
@@ -40,7 +41,12 @@ actor Control {
   var budgets: [FrameBudget]
   /// Rules belong to the configuration until somebody changes them through the API.
   var rulesAreOperators = false
+  /// The agent is about to end.
   var isDraining = false
+  /// nil until a port wants it.
+  var kernel: KernelSide?
+  /// No flow is placed in the kernel, whatever ports say.
+  var isKernelDrained = false
   /// Trouble that a person has to look at, by the part of the agent that it is in.
   var troubles: [String: String] = [:]
   var sampling = DropSampling()
@@ -67,17 +73,23 @@ actor Control {
   func start() throws {
     try loadPolicy()
     let stored = try store.ports()
+    openKernelAtStart(requests: configuration.ports + stored.compactMap { PortRequest($0) })
     removeLeftovers(stored: stored)
     try adoptPorts(stored: stored)
     // Rules may name ports, and are in force before the first packet comes.
     try loadRules()
-    for port in portsInOrder { bringUp(port) }
+    // Programs that an agent before left are replaced when every port can be sent to: what they let go of must find its way.
+    for port in portsInOrder { bringUp(port, connects: false) }
+    for port in portsInOrder where port.attachment != nil { connectAtStart(port) }
+    adoptKernelFlows()
   }
 
-  /// Takes everything down for the end of the agent: no XDP program stays. Desired state stays in the store.
+  /// Takes everything down for the end of the agent, but what the kernel executes without it: the programs of ports whose flows are
+  /// placed there stay, with their interfaces as they are. Desired state stays in the store.
   func stop() {
     isDraining = true
-    for port in portsInOrder { detach(port) }
+    for port in portsInOrder where port.attachment?.plan.flows == nil { detach(port) }
+    leaveKernel()
     ports = [:]
     events.finish()
   }
@@ -93,9 +105,11 @@ actor Control {
     }
     ticks += 1
     for port in portsInOrder { restartIfStalled(port) }
+    restartUpIfStalled()
     forgetEndedRules()
     guard ticks % Self.retrySeconds == 0 else { return }
     for port in portsInOrder where port.attachment == nil { bringUp(port) }
+    followPeers()
   }
 
   /// Reacts to what the kernel said. Each concerned interface is asked for anew.
@@ -110,8 +124,10 @@ actor Control {
       case .addressesChanged(let changed): (index, name) = (changed, nil)
       case .overflow:
         concerned = ports
+        followUp(index: nil)
         continue
       }
+      followUp(index: index)
       for port in ports.values where port.isConcerned(index: index, name: name) { concerned[port.name] = port }
     }
     for port in concerned.values.sorted(by: { $0.number < $1.number }) { refresh(port) }

@@ -16,56 +16,92 @@ import Pipeline
 
 extension Control {
   /// Takes the interface and gives the port to the switch.
-  func attach(_ port: ManagedPort) throws(PortFailure) {
+  /// - Parameter connects: let frames come; without it they come after `connect`.
+  func attach(_ port: ManagedPort, connects: Bool = true) throws(PortFailure) {
     let link = try findLink(of: port)
+    let plan = try plan(for: port, link: link)
     var taken: [(worker: Int, share: Int)] = []
     do {
-      let attachment = try InterfaceAttachment.open(port.request, link: link, policy: policy) {
-        let place = nextPlace(besides: port)
-        taken.append((place.worker, place.share))
+      var attachment = try InterfaceAttachment.open(port.request, link: link, plan: plan, policy: policy) {
+        let place = nextPlace(of: plan, besides: port)
+        if place.share > 0 { taken.append((place.worker, place.share)) }
         return place
       }
       do {
-        let queues = attachment.queues.map { WorkerQueue(worker: $0.worker, queue: $0.queue) }
-        let (name, number, maxFrame) = (port.name, port.number, attachment.maxFrame)
-        let isUp = attachment.link.isRunning
-        _ = try onPlane { core in
-          try core.addPort(name: name, number: number, queues: queues, maxFrame: maxFrame, isUp: isUp)
-        }
-        do {
-          try attachment.connectSockets()
-        } catch {
-          try onPlane { core in try core.removePort(number) }
-          throw error
-        }
+        try giveToSwitch(&attachment, port)
       } catch {
-        _ = try? attachment.xdp.detach()
+        _ = try? attachment.detachPrograms()
         attachment.restore()
         throw error
       }
       port.attachment = attachment
-      if case .generic(let reason) = attachment.xdp.attachMode {
-        logger.notice(
-          "the driver does not run the port's XDP program, the network stack does: slower",
-          metadata: ["port": "\(port.name)", "reason": "\(reason)"])
-      }
+      port.shortcoming = plan.shortcoming
     } catch {
       for place in taken { budgets[place.worker].giveBack(place.share) }
-      if let failure = error as? PortFailure { throw failure }
-      if case .tooManyPorts? = error as? SwitchPortError { throw .limit("port \(port.name): \(error)") }
-      throw .refused("port \(port.name): \(error)")
+      throw Self.failure(error, port)
+    }
+    if connects { try connect(port) }
+  }
+
+  /// Lets frames come to a port that the switch has. On failure the port is detached.
+  func connect(_ port: ManagedPort) throws(PortFailure) {
+    guard var attachment = port.attachment else { return }
+    do {
+      try attachment.connect()
+      if attachment.plan.flows != nil { try kernel?.ports.set(attachment.kernelPort(number: port.number)) }
+      port.attachment = attachment
+    } catch {
+      // What is attached by now is known here only.
+      port.attachment = attachment
+      detach(port)
+      throw Self.failure(error, port)
+    }
+    if case .generic(let reason)? = attachment.xdp?.attachMode {
+      logger.notice(
+        "the driver does not run the port's XDP program, the network stack does: slower",
+        metadata: ["port": "\(port.name)", "reason": "\(reason)"])
+    }
+  }
+
+  private static func failure(_ error: any Error, _ port: ManagedPort) -> PortFailure {
+    if let failure = error as? PortFailure { return failure }
+    if case .tooManyPorts? = error as? SwitchPortError { return .limit("port \(port.name): \(error)") }
+    return .refused("port \(port.name): \(error)")
+  }
+
+  /// Makes an attached interface a port of the switch and of the kernel's table.
+  private func giveToSwitch(_ attachment: inout InterfaceAttachment, _ port: ManagedPort) throws {
+    let queues = attachment.queues.map { WorkerQueue(worker: $0.worker, queue: $0.queue) }
+    let (name, number, maxFrame) = (port.name, port.number, attachment.maxFrame)
+    let isUp = attachment.link.isRunning
+    // Programs must know the port before the first flow can send to it.
+    if let index = attachment.plan.index {
+      attachment.index = index
+      try enterInKernel(&attachment, number: number)
+    }
+    do {
+      let (index, placement) = (attachment.plan.index, isKernelDrained ? .off : attachment.plan.placement.pipeline)
+      let added = try onPlane { core in
+        try core.addPort(
+          name: name, number: number, index: index, queues: queues, maxFrame: maxFrame, isUp: isUp, placement: placement)
+      }
+      attachment.index = added.index
+    } catch {
+      if let index = attachment.plan.index { try? kernel?.ports.remove(index) }
+      throw error
     }
   }
 
   /// Takes the port from the switch and lets go of its interface, which becomes what it was. Counters are carried.
   func detach(_ port: ManagedPort) {
     guard let attachment = port.attachment else { return }
+    if let counters = try? attachment.program?.counters() { port.carriedXDP.add(counters) }
+    port.carriedKernel.add(kernelCounters(of: attachment))
     port.attachment = nil
-    if let counters = try? attachment.xdp.counters() { port.carriedXDP.add(counters) }
     do {
-      try attachment.xdp.detach()
+      try attachment.detachPrograms()
     } catch {
-      logger.warning("the XDP program could not be taken off", metadata: ["port": "\(port.name)", "reason": "\(error)"])
+      logger.warning("a program could not be taken off", metadata: ["port": "\(port.name)", "reason": "\(error)"])
     }
     let number = port.number
     do {
@@ -78,7 +114,9 @@ extension Control {
     } catch {
       logger.error("the switch did not let go of a port", metadata: ["port": "\(port.name)", "reason": "\(error)"])
     }
-    for queue in attachment.queues { budgets[queue.worker].giveBack(queue.share) }
+    // No flow names it any more.
+    try? kernel?.ports.remove(attachment.index)
+    for queue in attachment.queues where queue.share > 0 { budgets[queue.worker].giveBack(queue.share) }
     attachment.restore()
   }
 
@@ -101,8 +139,11 @@ extension Control {
     }
   }
 
-  /// The worker with the fewest queues, and a share of its frames.
-  private func nextPlace(besides newcomer: ManagedPort) -> QueuePlace {
+  /// Where a queue of a port goes.
+  private func nextPlace(of plan: HookPlan, besides newcomer: ManagedPort) -> QueuePlace {
+    if plan.hook == .tc {
+      return QueuePlace(worker: UpcallPath.worker, memory: plane.workers[UpcallPath.worker].memory, share: 0)
+    }
     let worker = budgets.indices.min { budgets[$0].shares.count < budgets[$1].shares.count } ?? 0
     if budgets[worker].shareForOneMore() == nil { shrinkShares(of: worker, besides: newcomer) }
     let share = budgets[worker].shareForOneMore() ?? FrameBudget.smallestShare
@@ -112,7 +153,7 @@ extension Control {
 
   /// Opens the queues of a worker again that have more frames than is fair by now. Their ports stand still for some
   /// milliseconds.
-  private func shrinkShares(of worker: Int, besides newcomer: ManagedPort) {
+  func shrinkShares(of worker: Int, besides newcomer: ManagedPort? = nil) {
     let fair = budgets[worker].fairShare(queues: budgets[worker].shares.count + 1)
     for port in portsInOrder where port !== newcomer {
       guard let queues = port.attachment?.queues, queues.contains(where: { $0.worker == worker && $0.share > fair }) else {
@@ -130,7 +171,7 @@ extension Control {
     do {
       var socket = try NetlinkSocket(.route)
       let link = try socket.link(index: attachment.link.index)
-      guard link.xdpPrograms.contains(where: { $0.programID == attachment.xdp.programID }) else {
+      if let xdp = attachment.xdp, !link.xdpPrograms.contains(where: { $0.programID == xdp.programID }) {
         logger.warning("somebody took the port's XDP program off; attaching again", metadata: ["port": "\(port.name)"])
         detach(port)
         return bringUp(port)
@@ -139,6 +180,7 @@ extension Control {
       attachment.link = link
       if port.request.mode == .shared { try attachment.tellHost(&socket) }
       if port.request.kind == .internal { port.hostEnd = InternalPair(hostName: port.name).hostEnd(&socket) }
+      try followInKernel(&attachment, number: port.number, &socket)
       port.attachment = attachment
       let (number, maxFrame, isUp) = (port.number, attachment.maxFrame, link.isRunning)
       if before.mtu != link.mtu { try onPlane { core in try core.setPort(number, maxFrame: maxFrame) } }
@@ -165,11 +207,11 @@ extension Control {
         port.request.kind == .internal
         ? "its host side is down; bring it up with: ip link set dev \(port.name) up" : "its other end is down or unplugged"
       change(port, to: .down("interface \(link.name) has no carrier: \(end)"))
-    } else if link.mtu > InterfaceAttachment.largestMTU {
+    } else if link.mtu > attachment.largestMTU {
       change(
         port,
         to: .degraded(
-          "the MTU became \(link.mtu), more than AF_XDP carries here (\(InterfaceAttachment.largestMTU)): larger packets are lost; "
+          "the MTU became \(link.mtu), more than AF_XDP carries here (\(attachment.largestMTU)): larger packets are lost; "
             + "lower it with: ip link set \(link.name) mtu \(InterfaceAttachment.largestMTU)"))
     } else if let reason = attachment.unsegmentedReason {
       change(
@@ -177,6 +219,8 @@ extension Control {
         to: .degraded(
           "the XDP program runs in generic mode (\(reason)), so packets that the other end of the veth leaves to hardware to segment are "
             + "dropped as too-big; give both ends the same number of queues, or switch it off there: ethtool -K DEV tso off gso off"))
+    } else if let shortcoming = port.shortcoming {
+      change(port, to: .degraded(shortcoming))
     } else {
       change(port, to: .up)
     }

@@ -161,6 +161,7 @@ extension Control {
       }
       let strangers = links.filter { link in
         link.xdp != nil && !wantedInterfaces.contains(link.name) && link.alias != InternalPair.alias
+          && link.alias != UpcallPair.alias
       }
       for leftover in try KernelTier.removeLeftovers(interfaceIndices: strangers.map { UInt32($0.index) }) {
         let name = links.first { UInt32($0.index) == leftover.interfaceIndex }?.name ?? "\(leftover.interfaceIndex)"
@@ -174,15 +175,28 @@ extension Control {
   }
 
   /// Opens a port that is not open, if its interface is there; what stands in the way becomes its condition.
-  func bringUp(_ port: ManagedPort) {
+  func bringUp(_ port: ManagedPort, connects: Bool = true) {
     guard port.attachment == nil, !isDraining else { return }
     do {
-      try attach(port)
+      try attach(port, connects: connects)
+      if connects { settle(port) }
+    } catch {
+      note(error, of: port)
+    }
+  }
+
+  /// Lets frames come to a port that is open.
+  func connectAtStart(_ port: ManagedPort) {
+    do {
+      try connect(port)
       settle(port)
     } catch {
-      let failure = error
-      change(port, to: failure.kind == .missing ? .missing(failure.description) : .failed(failure.description))
+      note(error, of: port)
     }
+  }
+
+  private func note(_ failure: PortFailure, of port: ManagedPort) {
+    change(port, to: failure.kind == .missing ? .missing(failure.description) : .failed(failure.description))
   }
 
   /// Takes a port out of the list and off its interface.

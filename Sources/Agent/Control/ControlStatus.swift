@@ -26,6 +26,8 @@ extension Control {
     for port in ports.values {
       states[port.condition.state, default: 0] += 1
       total.add(port.carried)
+      total.add(port.carriedKernel)
+      if let attachment = port.attachment { total.add(kernelCounters(of: attachment)) }
     }
     total.add(try attachedCounters().values.reduce(into: PortCounters()) { $0.add($1) })
     reply.portsByState = states.sorted { $0.key.rawValue < $1.key.rawValue }.map { state, count in
@@ -51,6 +53,7 @@ extension Control {
       component("workers", "\(plane.workers.count) polling"),
       component("rules", rulesAreOperators ? "set through the API, in the store" : "set by the configuration"),
       component("policy", policyWords),
+      component("kernel tier", kernelWords),
       component("configuration", "as in the file"),
     ]
     var ports = Sluice_V1_Component()

@@ -15,10 +15,16 @@ public struct AgentOptions: Sendable {
   public var socket: String?
   public var logLevel: Logger.Level?
 
-  public init(configurationFile: String? = nil, socket: String? = nil, logLevel: Logger.Level? = nil) {
+  /// Remove what an agent left in the kernel, and do nothing else.
+  public var uninstalls = false
+
+  public init(
+    configurationFile: String? = nil, socket: String? = nil, logLevel: Logger.Level? = nil, uninstalls: Bool = false
+  ) {
     self.configurationFile = configurationFile
     self.socket = socket
     self.logLevel = logLevel
+    self.uninstalls = uninstalls
   }
 
   /// The file that counts; nil when there is none.

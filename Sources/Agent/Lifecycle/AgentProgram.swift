@@ -4,8 +4,8 @@
 //
 // Start: configuration, socket, store, workers, early drop policy, ports, rules, metrics page, then READY=1. Whatever fails before
 //        that is one line (a configuration: one per mistake) on standard error and exit status 1; nothing stays behind.
-// End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, XDP programs are taken off, workers end, the
-//        store is closed, the socket goes, exit status 0.
+// End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, programs are taken off interfaces whose flows are not placed
+//        in the kernel, workers end, the store is closed, the socket goes, exit status 0. The kernel tier goes on without the agent.
 // Threads: a task; one process runs it once.
 
 import AgentAPI
@@ -30,12 +30,25 @@ public enum AgentProgram {
     signal(SIGPIPE, SIG_IGN)
     AgentLog.install()
     do {
-      try await serve(options)
+      if options.uninstalls { try uninstall(options) } else { try await serve(options) }
       return 0
     } catch {
       for line in "\(error)".split(separator: "\n") { complain(String(line)) }
       return 1
     }
+  }
+
+  /// Removes what an agent left in the kernel of this network namespace.
+  private static func uninstall(_ options: AgentOptions) throws {
+    let configuration = try options.configuration(file: options.file)
+    let groupID = SystemGroup.identifier(of: configuration.agent.group)
+    // Refuses while an agent lives.
+    let socket = try ControlSocket.claim(path: configuration.agent.socket, groupID: groupID)
+    defer { socket.removePath() }
+    let claim = PinDirectory.isInUse(configuration.kernel.directory)
+      ? try PinDirectory(claiming: configuration.kernel.directory) : nil
+    let sentences = withExtendedLifetime(claim) { KernelRemains(root: configuration.kernel.directory).removeAll() }
+    for line in sentences.isEmpty ? ["there was nothing to remove"] : sentences { print(line) }
   }
 
   private static func serve(_ options: AgentOptions) async throws {

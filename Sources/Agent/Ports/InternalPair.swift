@@ -7,7 +7,6 @@
 //             gave its end; it goes when the port is deleted.
 // Threads: confined to the control thread.
 
-import Glibc
 import Netlink
 
 /// A veth pair that the agent made.
@@ -38,7 +37,7 @@ struct InternalPair {
       // says so, and leaves the removal to a person. That is rarer and safer than removing pairs by their name.
       try socket.setAlias(Self.alias, index: end.index)
       try socket.setAlias(Self.alias, index: host.index)
-      silence(switchName)
+      HostIPv6.disable(on: switchName)
       return try socket.link(index: end.index)
     } catch let failure as PortFailure {
       throw failure
@@ -69,15 +68,6 @@ struct InternalPair {
       if (try? socket.deleteLink(index: link.index)) != nil { removed.append(link.name) }
     }
     return removed
-  }
-
-  /// Keeps the host's own IPv6 from speaking on the switch's end, where nobody is meant to hear it.
-  private func silence(_ name: String) {
-    let descriptor = open("/proc/sys/net/ipv6/conf/\(name)/disable_ipv6", O_WRONLY | O_CLOEXEC)
-    // A kernel without IPv6 has nothing to be silenced.
-    guard descriptor >= 0 else { return }
-    _ = write(descriptor, "1", 1)
-    close(descriptor)
   }
 
   private func find(_ name: String, _ socket: inout NetlinkSocket) throws(NetlinkError) -> Link? {

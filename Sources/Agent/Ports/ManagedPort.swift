@@ -56,6 +56,9 @@ final class ManagedPort {
   /// What earlier attachments counted.
   var carried = PortCounters()
   var carriedXDP = XDPCounters()
+  var carriedKernel = KernelPortCounters()
+  /// Why it is not served as was asked for, while it is attached.
+  var shortcoming: String?
   /// Times that a queue was opened again because it was stuck, by queue.
   var restarts: [UInt32: UInt64] = [:]
 
@@ -86,6 +89,45 @@ extension PortCounters {
     sentPackets += other.sentPackets
     sentBytes += other.sentBytes
     drops.merge(other.drops, uniquingKeysWith: +)
+  }
+}
+
+extension KernelPortCounters {
+  mutating func add(_ other: KernelPortCounters) {
+    inPackets += other.inPackets
+    inBytes += other.inBytes
+    outPackets += other.outPackets
+    outBytes += other.outBytes
+    dropPackets += other.dropPackets
+    dropBytes += other.dropBytes
+    lostPackets += other.lostPackets
+    upPackets += other.upPackets
+  }
+
+  /// What was counted since `base`.
+  func since(_ base: KernelPortCounters) -> KernelPortCounters {
+    var difference = self
+    difference.inPackets &-= base.inPackets
+    difference.inBytes &-= base.inBytes
+    difference.outPackets &-= base.outPackets
+    difference.outBytes &-= base.outBytes
+    difference.dropPackets &-= base.dropPackets
+    difference.dropBytes &-= base.dropBytes
+    difference.lostPackets &-= base.lostPackets
+    difference.upPackets &-= base.upPackets
+    return difference
+  }
+}
+
+extension PortCounters {
+  /// Adds what the kernel forwarded and dropped without the workers.
+  mutating func add(_ kernel: KernelPortCounters) {
+    receivedPackets += kernel.inPackets
+    receivedBytes += kernel.inBytes
+    sentPackets += kernel.outPackets
+    sentBytes += kernel.outBytes
+    if kernel.dropPackets > 0 { drops[.flowDrops, default: 0] += kernel.dropPackets }
+    if kernel.lostPackets > 0 { drops[.lostInKernel, default: 0] += kernel.lostPackets }
   }
 }
 

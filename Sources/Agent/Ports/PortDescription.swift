@@ -18,19 +18,27 @@ extension Control {
     message.kind = port.request.kind == .internal ? .internal : .netdev
     message.interface = port.request.interface
     message.mode = port.request.mode == .shared ? .shared : .dedicated
-    message.maxMtu = InterfaceAttachment.largestMTU
+    message.maxMtu = port.attachment?.largestMTU ?? InterfaceAttachment.largestMTU
+    message.placement = port.attachment.map { $0.plan.placement.message } ?? wantedPlacement(of: port).message
     message.state = port.condition.state
     message.stateMessage = port.condition.message
 
     var counters = port.carried
     var xdp = port.carriedXDP
+    var kernel = port.carriedKernel
     if let attachment = port.attachment {
       let number = port.number
       if let now = try? onPlane({ core in core.counters(of: number) }) { counters.add(now) }
-      if let now = try? attachment.xdp.counters() { xdp.add(now) }
+      if let now = try? attachment.program?.counters() { xdp.add(now) }
+      kernel.add(kernelCounters(of: attachment))
       describe(attachment, of: port, in: &message)
     }
+    counters.add(kernel)
     message.counters = Sluice_V1_PortCounters(counters)
+    message.kernelReceived = Sluice_V1_Traffic(packets: kernel.inPackets, bytes: kernel.inBytes)
+    message.kernelTransmitted = Sluice_V1_Traffic(packets: kernel.outPackets, bytes: kernel.outBytes)
+    // A port by tc has no XDP program that could have counted.
+    guard port.attachment?.plan.hook != .tc else { return message }
     message.xdpCounters = xdp.named.map { .with($0.name, $0.counter.packets) }
     return message
   }
@@ -44,9 +52,11 @@ extension Control {
     message.linkUp = attachment.link.isRunning
     message.adminUp = attachment.link.isUp
     message.offloadNotes = attachment.offloadNotes
-    switch attachment.xdp.attachMode {
-    case .native: message.xdpMode = .native
-    case .generic(let reason):
+    message.hook = attachment.plan.hook == .tc ? .tc : .xdp
+    switch attachment.xdp?.attachMode {
+    case nil: break
+    case .native?: message.xdpMode = .native
+    case .generic(let reason)?:
       message.xdpMode = .generic
       message.xdpModeReason = reason
     }
@@ -61,6 +71,16 @@ extension Control {
       queue.socketCounters = attached.queue.monitor.counters().named.filter { $0.count > 0 }
       queue.restarts = port.restarts[attached.queue.queue, default: 0]
       return queue
+    }
+  }
+}
+
+extension PortPlacement {
+  var message: Sluice_V1_Placement {
+    switch self {
+    case .off: .off
+    case .auto: .auto
+    case .eager: .eager
     }
   }
 }

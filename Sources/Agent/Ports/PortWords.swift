@@ -10,8 +10,14 @@ import Store
 extension PortRequest {
   /// - Returns: nil when the store's words are not of this version.
   init?(_ port: StoredPort) {
-    guard let kind = PortKind(rawValue: port.kind), let mode = PortMode(rawValue: port.mode) else { return nil }
-    self.init(name: port.name, kind: kind, interface: port.interface, mode: mode, number: port.number, queues: port.queues)
+    guard let kind = PortKind(rawValue: port.kind), let mode = PortMode(rawValue: port.mode),
+      let hook = PortHook(rawValue: port.hook)
+    else { return nil }
+    let placement = PortPlacement(rawValue: port.placement)
+    guard placement != nil || port.placement.isEmpty else { return nil }
+    self.init(
+      name: port.name, kind: kind, interface: port.interface, mode: mode, number: port.number, queues: port.queues,
+      placement: placement, hook: hook)
   }
 
   /// - Throws: `PortFailure.invalid` with what was expected.
@@ -54,6 +60,20 @@ extension PortRequest {
     let distinct = Set(request.queues)
     guard distinct.count == request.queues.count else { throw .invalid("port \(name): a queue is given twice") }
     queues = distinct.sorted()
+    switch request.placement {
+    case .unspecified: break
+    case .off: placement = .off
+    case .auto: placement = .auto
+    case .eager: placement = .eager
+    case .UNRECOGNIZED(let value): throw .invalid("placement \(value) is not known to this version")
+    }
+    switch request.hook {
+    case .unspecified: break
+    case .xdp: hook = .xdp
+    case .tc: hook = .tc
+    case .UNRECOGNIZED(let value): throw .invalid("port hook \(value) is not known to this version")
+    }
+    if let flawOfTC { throw .invalid("port \(name): \(flawOfTC)") }
   }
 }
 
@@ -62,13 +82,13 @@ extension ManagedPort {
   var stored: StoredPort {
     StoredPort(
       name: name, number: number, kind: request.kind.rawValue, interface: request.interface, mode: request.mode.rawValue,
-      queues: request.queues)
+      queues: request.queues, placement: request.placement?.rawValue ?? "", hook: request.hook.rawValue)
   }
 
   /// True when the port is exactly what is asked for; a request without a number takes any.
   func isAsAsked(_ asked: PortRequest) -> Bool {
     asked.kind == request.kind && asked.interface == request.interface && asked.mode == request.mode
-      && asked.queues == request.queues
+      && asked.queues == request.queues && asked.placement == request.placement && asked.hook == request.hook
       && (asked.number == nil || asked.number == number)
   }
 
@@ -76,6 +96,8 @@ extension ManagedPort {
   var summary: String {
     var words = "number \(number), \(request.kind.rawValue) on \(request.interface), \(request.mode.rawValue)"
     if !request.queues.isEmpty { words += ", queues \(request.queues.map(String.init).joined(separator: ","))" }
+    if let placement = request.placement { words += ", kernel \(placement.rawValue)" }
+    if request.hook != .auto { words += ", hook \(request.hook.rawValue)" }
     return words
   }
 }

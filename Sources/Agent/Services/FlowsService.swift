@@ -103,6 +103,17 @@ extension Control {
   func portNumber(_ name: String) -> UInt32? { findPort(name)?.number }
 }
 
+extension Sluice_V1_Tier {
+  /// As the pipeline names it.
+  init(named name: String) {
+    switch name {
+    case "kernel": self = .kernel
+    case "nic": self = .nic
+    default: self = .user
+    }
+  }
+}
+
 extension Sluice_V1_Flow {
   init(_ flow: FlowSnapshot, ports: PortSet) {
     self.init()
@@ -114,7 +125,7 @@ extension Sluice_V1_Flow {
     ageMilliseconds = UInt64(max(0, flow.ageSeconds * 1000))
     // A flow that no packet has hit yet is idle since it was made.
     idleMilliseconds = UInt64(max(0, min(flow.idleSeconds, flow.ageSeconds) * 1000))
-    tier = .user
+    tier = Sluice_V1_Tier(named: flow.tier)
     ruleFound = flow.rule != nil
     rulePriority = UInt32(flow.rule?.priority ?? 0)
     ruleCookie = flow.rule?.cookie ?? 0
@@ -140,12 +151,10 @@ extension Sluice_V1_FlowSummaryReply {
     setUps = UInt64(summary.setUps)
     uncached = UInt64(summary.uncached)
     widened = UInt64(summary.widened)
-    if summary.flows > 0 {
-      var user = Sluice_V1_NamedCount()
-      user.name = "user"
-      user.count = flows
-      byTier = [user]
-    }
+    // A flow is executed by the first tier that holds it.
+    byTier = summary.tiers.map { .with($0.tier, UInt64($0.flows)) }
+    byTier.append(.with(TierState.user, flows - byTier.reduce(0) { $0 + $1.count }))
+    byTier.removeAll { $0.count == 0 }
     let flowsOfTable = Dictionary(summary.byTable.map { ($0.table, $0.flows) }, uniquingKeysWith: +)
     tables = core.rules.inUse.map { table in
       var message = Sluice_V1_TableSummary()

@@ -1,6 +1,6 @@
 // StatusService.swift
 //
-// gRPC service sluice.v1.Agent: is the agent well, and what is it?
+// gRPC service sluice.v1.Agent: is the agent well, what is it, and what does it leave in the kernel?
 // Threads: gRPC's tasks.
 
 import AgentAPI
@@ -32,6 +32,33 @@ struct StatusService: Sluice_V1_Agent.SimpleServiceProtocol {
     reply.swiftVersion = Self.swiftVersion
     reply.kernelRelease = ProcessFacts.kernelRelease()
     return reply
+  }
+
+  func drain(request: Sluice_V1_DrainRequest, context call: ServerContext) async throws -> Sluice_V1_DrainReply {
+    try await context.answer {
+      var reply = Sluice_V1_DrainReply()
+      reply.withdrawn = UInt64(try await context.control.drain())
+      return reply
+    }
+  }
+
+  func resume(request: Sluice_V1_ResumeRequest, context call: ServerContext) async throws -> Sluice_V1_ResumeReply {
+    try await context.answer {
+      try await context.control.resume()
+      return Sluice_V1_ResumeReply()
+    }
+  }
+
+  func uninstall(
+    request: Sluice_V1_UninstallRequest, context call: ServerContext
+  ) async throws -> Sluice_V1_UninstallReply {
+    try await context.answer {
+      var reply = Sluice_V1_UninstallReply()
+      reply.removed = try await context.control.uninstall()
+      // The end is the ordinary one: this call is answered before it.
+      kill(getpid(), SIGTERM)
+      return reply
+    }
   }
 
   /// The compiler's version; Swift has no way to ask for the patch level.

@@ -69,10 +69,52 @@ public enum Sluice_V1_Agent: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Drain" metadata.
+        public enum Drain: Sendable {
+            /// Request type for "Drain".
+            public typealias Input = Sluice_V1_DrainRequest
+            /// Response type for "Drain".
+            public typealias Output = Sluice_V1_DrainReply
+            /// Descriptor for "Drain".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Agent"),
+                method: "Drain",
+                type: .unary
+            )
+        }
+        /// Namespace for "Resume" metadata.
+        public enum Resume: Sendable {
+            /// Request type for "Resume".
+            public typealias Input = Sluice_V1_ResumeRequest
+            /// Response type for "Resume".
+            public typealias Output = Sluice_V1_ResumeReply
+            /// Descriptor for "Resume".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Agent"),
+                method: "Resume",
+                type: .unary
+            )
+        }
+        /// Namespace for "Uninstall" metadata.
+        public enum Uninstall: Sendable {
+            /// Request type for "Uninstall".
+            public typealias Input = Sluice_V1_UninstallRequest
+            /// Response type for "Uninstall".
+            public typealias Output = Sluice_V1_UninstallReply
+            /// Descriptor for "Uninstall".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Agent"),
+                method: "Uninstall",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "sluice.v1.Agent" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             GetStatus.descriptor,
-            GetVersion.descriptor
+            GetVersion.descriptor,
+            Drain.descriptor,
+            Resume.descriptor,
+            Uninstall.descriptor
         ]
     }
 }
@@ -134,6 +176,62 @@ extension Sluice_V1_Agent {
             request: GRPCCore.StreamingServerRequest<Sluice_V1_GetVersionRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_GetVersionReply>
+
+        /// Handle the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+        /// > or a restart of the agent.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_DrainRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_DrainReply` messages.
+        func drain(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_DrainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DrainReply>
+
+        /// Handle the "Resume" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets flows be placed again after Drain.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_ResumeRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_ResumeReply` messages.
+        func resume(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_ResumeRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ResumeReply>
+
+        /// Handle the "Uninstall" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+        /// > Then the agent ends. What was asked for stays in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_UninstallRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_UninstallReply` messages.
+        func uninstall(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_UninstallRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_UninstallReply>
     }
 
     /// Service protocol for the "sluice.v1.Agent" service.
@@ -179,6 +277,62 @@ extension Sluice_V1_Agent {
             request: GRPCCore.ServerRequest<Sluice_V1_GetVersionRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Sluice_V1_GetVersionReply>
+
+        /// Handle the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+        /// > or a restart of the agent.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DrainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_DrainReply` message.
+        func drain(
+            request: GRPCCore.ServerRequest<Sluice_V1_DrainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DrainReply>
+
+        /// Handle the "Resume" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets flows be placed again after Drain.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ResumeRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_ResumeReply` message.
+        func resume(
+            request: GRPCCore.ServerRequest<Sluice_V1_ResumeRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ResumeReply>
+
+        /// Handle the "Uninstall" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+        /// > Then the agent ends. What was asked for stays in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_UninstallRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_UninstallReply` message.
+        func uninstall(
+            request: GRPCCore.ServerRequest<Sluice_V1_UninstallRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_UninstallReply>
     }
 
     /// Simple service protocol for the "sluice.v1.Agent" service.
@@ -222,6 +376,62 @@ extension Sluice_V1_Agent {
             request: Sluice_V1_GetVersionRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Sluice_V1_GetVersionReply
+
+        /// Handle the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+        /// > or a restart of the agent.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_DrainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_DrainReply` to respond with.
+        func drain(
+            request: Sluice_V1_DrainRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_DrainReply
+
+        /// Handle the "Resume" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets flows be placed again after Drain.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_ResumeRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_ResumeReply` to respond with.
+        func resume(
+            request: Sluice_V1_ResumeRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_ResumeReply
+
+        /// Handle the "Uninstall" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+        /// > Then the agent ends. What was asked for stays in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_UninstallRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_UninstallReply` to respond with.
+        func uninstall(
+            request: Sluice_V1_UninstallRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_UninstallReply
     }
 }
 
@@ -246,6 +456,39 @@ extension Sluice_V1_Agent.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GetVersionReply>(),
             handler: { request, context in
                 try await self.getVersion(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Agent.Method.Drain.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DrainRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DrainReply>(),
+            handler: { request, context in
+                try await self.drain(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Agent.Method.Resume.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ResumeRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ResumeReply>(),
+            handler: { request, context in
+                try await self.resume(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Agent.Method.Uninstall.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_UninstallRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_UninstallReply>(),
+            handler: { request, context in
+                try await self.uninstall(
                     request: request,
                     context: context
                 )
@@ -278,6 +521,39 @@ extension Sluice_V1_Agent.ServiceProtocol {
         )
         return GRPCCore.StreamingServerResponse(single: response)
     }
+
+    public func drain(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_DrainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_DrainReply> {
+        let response = try await self.drain(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func resume(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_ResumeRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ResumeReply> {
+        let response = try await self.resume(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func uninstall(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_UninstallRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_UninstallReply> {
+        let response = try await self.uninstall(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
@@ -302,6 +578,45 @@ extension Sluice_V1_Agent.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Sluice_V1_GetVersionReply> {
         return GRPCCore.ServerResponse<Sluice_V1_GetVersionReply>(
             message: try await self.getVersion(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func drain(
+        request: GRPCCore.ServerRequest<Sluice_V1_DrainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_DrainReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_DrainReply>(
+            message: try await self.drain(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func resume(
+        request: GRPCCore.ServerRequest<Sluice_V1_ResumeRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_ResumeReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_ResumeReply>(
+            message: try await self.resume(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func uninstall(
+        request: GRPCCore.ServerRequest<Sluice_V1_UninstallRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_UninstallReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_UninstallReply>(
+            message: try await self.uninstall(
                 request: request.message,
                 context: context
             ),
@@ -363,6 +678,77 @@ extension Sluice_V1_Agent {
             deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_GetVersionReply>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetVersionReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+        /// > or a restart of the agent.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DrainRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DrainRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DrainReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func drain<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DrainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DrainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DrainReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DrainReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Resume" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets flows be placed again after Drain.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ResumeRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ResumeRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ResumeReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func resume<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ResumeRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ResumeRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ResumeReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ResumeReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Uninstall" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+        /// > Then the agent ends. What was asked for stays in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_UninstallRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_UninstallRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_UninstallReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func uninstall<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_UninstallRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_UninstallRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_UninstallReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_UninstallReply>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -449,6 +835,110 @@ extension Sluice_V1_Agent {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+        /// > or a restart of the agent.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_DrainRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_DrainRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_DrainReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func drain<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_DrainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_DrainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_DrainReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DrainReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Agent.Method.Drain.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Resume" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets flows be placed again after Drain.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_ResumeRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_ResumeRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_ResumeReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func resume<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_ResumeRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_ResumeRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ResumeReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ResumeReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Agent.Method.Resume.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Uninstall" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+        /// > Then the agent ends. What was asked for stays in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_UninstallRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_UninstallRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_UninstallReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func uninstall<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_UninstallRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_UninstallRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_UninstallReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_UninstallReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Agent.Method.Uninstall.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -508,6 +998,95 @@ extension Sluice_V1_Agent.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GetVersionRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GetVersionReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Drain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+    /// > or a restart of the agent.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_DrainRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func drain<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_DrainRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DrainReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.drain(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_DrainRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_DrainReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Resume" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Lets flows be placed again after Drain.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_ResumeRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func resume<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_ResumeRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ResumeReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.resume(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_ResumeRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_ResumeReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Uninstall" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+    /// > Then the agent ends. What was asked for stays in the store.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_UninstallRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func uninstall<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_UninstallRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_UninstallReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.uninstall(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_UninstallRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_UninstallReply>(),
             options: options,
             onResponse: handleResponse
         )
@@ -577,6 +1156,107 @@ extension Sluice_V1_Agent.ClientProtocol {
             metadata: metadata
         )
         return try await self.getVersion(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Drain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Takes every flow out of the kernel; returns when the workers forward all packets. No flow is placed again before Resume,
+    /// > or a restart of the agent.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func drain<Result>(
+        _ message: Sluice_V1_DrainRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_DrainReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_DrainRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.drain(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Resume" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Lets flows be placed again after Drain.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func resume<Result>(
+        _ message: Sluice_V1_ResumeRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_ResumeReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_ResumeRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.resume(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Uninstall" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Removes from this machine everything that would outlive the agent: programs, pinned maps, interfaces that the agent made.
+    /// > Then the agent ends. What was asked for stays in the store.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func uninstall<Result>(
+        _ message: Sluice_V1_UninstallRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_UninstallReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_UninstallRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.uninstall(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -132,6 +132,102 @@ public nonisolated enum Sluice_V1_PortMode: SwiftProtobuf.Enum, Swift.CaseIterab
 
 }
 
+/// Where a port's frames meet the switch's program in the kernel.
+public nonisolated enum Sluice_V1_PortHook: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// In a request: the agent chooses; TC for a veth whose flows may go to the kernel, else XDP.
+  case unspecified // = 0
+
+  /// In the driver, before the kernel makes a socket buffer. For uplinks.
+  case xdp // = 1
+
+  /// Behind the driver, where packets keep their segmentation and checksum offload. For containers.
+  case tc // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .xdp
+    case 2: self = .tc
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .xdp: return 1
+    case .tc: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Sluice_V1_PortHook] = [
+    .unspecified,
+    .xdp,
+    .tc,
+  ]
+
+}
+
+/// Whether the flows that come in on a port are executed in the kernel.
+public nonisolated enum Sluice_V1_Placement: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// In a request: as the configuration says for all ports.
+  case unspecified // = 0
+
+  /// Never.
+  case off // = 1
+
+  /// Those that have packets enough.
+  case auto // = 2
+
+  /// Every one, from its first packet on.
+  case eager // = 3
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .off
+    case 2: self = .auto
+    case 3: self = .eager
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .off: return 1
+    case .auto: return 2
+    case .eager: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Sluice_V1_Placement] = [
+    .unspecified,
+    .off,
+    .auto,
+    .eager,
+  ]
+
+}
+
 public nonisolated enum Sluice_V1_XdpMode: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -704,6 +800,72 @@ public nonisolated struct Sluice_V1_GetVersionReply: Sendable {
   public init() {}
 }
 
+public nonisolated struct Sluice_V1_DrainRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_DrainReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Flows that the kernel held.
+  public var withdrawn: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ResumeRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_ResumeReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_UninstallRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_UninstallReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What was removed, one sentence each.
+  public var removed: [String] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Sluice_V1_Port: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -817,6 +979,36 @@ public nonisolated struct Sluice_V1_Port: @unchecked Sendable {
     set {_uniqueStorage()._xdpCounters = newValue}
   }
 
+  /// Unspecified while the port is not attached.
+  public var hook: Sluice_V1_PortHook {
+    get {_storage._hook}
+    set {_uniqueStorage()._hook = newValue}
+  }
+
+  public var placement: Sluice_V1_Placement {
+    get {_storage._placement}
+    set {_uniqueStorage()._placement = newValue}
+  }
+
+  /// The part of `counters` that the kernel forwarded without the workers.
+  public var kernelReceived: Sluice_V1_Traffic {
+    get {_storage._kernelReceived ?? Sluice_V1_Traffic()}
+    set {_uniqueStorage()._kernelReceived = newValue}
+  }
+  /// Returns true if `kernelReceived` has been explicitly set.
+  public var hasKernelReceived: Bool {_storage._kernelReceived != nil}
+  /// Clears the value of `kernelReceived`. Subsequent reads from it will return its default value.
+  public mutating func clearKernelReceived() {_uniqueStorage()._kernelReceived = nil}
+
+  public var kernelTransmitted: Sluice_V1_Traffic {
+    get {_storage._kernelTransmitted ?? Sluice_V1_Traffic()}
+    set {_uniqueStorage()._kernelTransmitted = newValue}
+  }
+  /// Returns true if `kernelTransmitted` has been explicitly set.
+  public var hasKernelTransmitted: Bool {_storage._kernelTransmitted != nil}
+  /// Clears the value of `kernelTransmitted`. Subsequent reads from it will return its default value.
+  public mutating func clearKernelTransmitted() {_uniqueStorage()._kernelTransmitted = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -909,6 +1101,10 @@ public nonisolated struct Sluice_V1_AddPortRequest: Sendable {
 
   /// Empty means all queues of the interface.
   public var queues: [UInt32] = []
+
+  public var placement: Sluice_V1_Placement = .unspecified
+
+  public var hook: Sluice_V1_PortHook = .unspecified
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2769,6 +2965,14 @@ nonisolated extension Sluice_V1_PortMode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PORT_MODE_UNSPECIFIED\0\u{1}PORT_MODE_DEDICATED\0\u{1}PORT_MODE_SHARED\0")
 }
 
+nonisolated extension Sluice_V1_PortHook: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PORT_HOOK_UNSPECIFIED\0\u{1}PORT_HOOK_XDP\0\u{1}PORT_HOOK_TC\0")
+}
+
+nonisolated extension Sluice_V1_Placement: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PLACEMENT_UNSPECIFIED\0\u{1}PLACEMENT_OFF\0\u{1}PLACEMENT_AUTO\0\u{1}PLACEMENT_EAGER\0")
+}
+
 nonisolated extension Sluice_V1_XdpMode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0XDP_MODE_UNSPECIFIED\0\u{1}XDP_MODE_NATIVE\0\u{1}XDP_MODE_GENERIC\0")
 }
@@ -3242,9 +3446,145 @@ nonisolated extension Sluice_V1_GetVersionReply: SwiftProtobuf.Message, SwiftPro
   }
 }
 
+nonisolated extension Sluice_V1_DrainRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DrainRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DrainRequest, rhs: Sluice_V1_DrainRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_DrainReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DrainReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}withdrawn\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.withdrawn) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.withdrawn != 0 {
+      try visitor.visitSingularUInt64Field(value: self.withdrawn, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_DrainReply, rhs: Sluice_V1_DrainReply) -> Bool {
+    if lhs.withdrawn != rhs.withdrawn {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ResumeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResumeRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ResumeRequest, rhs: Sluice_V1_ResumeRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_ResumeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResumeReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_ResumeReply, rhs: Sluice_V1_ResumeReply) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_UninstallRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UninstallRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_UninstallRequest, rhs: Sluice_V1_UninstallRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_UninstallReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UninstallReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}removed\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.removed) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.removed.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removed, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_UninstallReply, rhs: Sluice_V1_UninstallReply) -> Bool {
+    if lhs.removed != rhs.removed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Sluice_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Port"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}number\0\u{1}kind\0\u{1}interface\0\u{1}ifindex\0\u{1}mode\0\u{1}queues\0\u{3}xdp_mode\0\u{3}xdp_mode_reason\0\u{1}mtu\0\u{3}max_mtu\0\u{1}mac\0\u{3}link_up\0\u{3}admin_up\0\u{1}state\0\u{3}state_message\0\u{3}offload_notes\0\u{1}counters\0\u{3}xdp_counters\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}number\0\u{1}kind\0\u{1}interface\0\u{1}ifindex\0\u{1}mode\0\u{1}queues\0\u{3}xdp_mode\0\u{3}xdp_mode_reason\0\u{1}mtu\0\u{3}max_mtu\0\u{1}mac\0\u{3}link_up\0\u{3}admin_up\0\u{1}state\0\u{3}state_message\0\u{3}offload_notes\0\u{1}counters\0\u{3}xdp_counters\0\u{1}hook\0\u{1}placement\0\u{3}kernel_received\0\u{3}kernel_transmitted\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -3266,6 +3606,10 @@ nonisolated extension Sluice_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _offloadNotes: [String] = []
     var _counters: Sluice_V1_PortCounters? = nil
     var _xdpCounters: [Sluice_V1_NamedCount] = []
+    var _hook: Sluice_V1_PortHook = .unspecified
+    var _placement: Sluice_V1_Placement = .unspecified
+    var _kernelReceived: Sluice_V1_Traffic? = nil
+    var _kernelTransmitted: Sluice_V1_Traffic? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3295,6 +3639,10 @@ nonisolated extension Sluice_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _offloadNotes = source._offloadNotes
       _counters = source._counters
       _xdpCounters = source._xdpCounters
+      _hook = source._hook
+      _placement = source._placement
+      _kernelReceived = source._kernelReceived
+      _kernelTransmitted = source._kernelTransmitted
     }
   }
 
@@ -3332,6 +3680,10 @@ nonisolated extension Sluice_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 17: try { try decoder.decodeRepeatedStringField(value: &_storage._offloadNotes) }()
         case 18: try { try decoder.decodeSingularMessageField(value: &_storage._counters) }()
         case 19: try { try decoder.decodeRepeatedMessageField(value: &_storage._xdpCounters) }()
+        case 20: try { try decoder.decodeSingularEnumField(value: &_storage._hook) }()
+        case 21: try { try decoder.decodeSingularEnumField(value: &_storage._placement) }()
+        case 22: try { try decoder.decodeSingularMessageField(value: &_storage._kernelReceived) }()
+        case 23: try { try decoder.decodeSingularMessageField(value: &_storage._kernelTransmitted) }()
         default: break
         }
       }
@@ -3401,6 +3753,18 @@ nonisolated extension Sluice_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._xdpCounters.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._xdpCounters, fieldNumber: 19)
       }
+      if _storage._hook != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._hook, fieldNumber: 20)
+      }
+      if _storage._placement != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._placement, fieldNumber: 21)
+      }
+      try { if let v = _storage._kernelReceived {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+      } }()
+      try { if let v = _storage._kernelTransmitted {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3429,6 +3793,10 @@ nonisolated extension Sluice_V1_Port: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._offloadNotes != rhs_storage._offloadNotes {return false}
         if _storage._counters != rhs_storage._counters {return false}
         if _storage._xdpCounters != rhs_storage._xdpCounters {return false}
+        if _storage._hook != rhs_storage._hook {return false}
+        if _storage._placement != rhs_storage._placement {return false}
+        if _storage._kernelReceived != rhs_storage._kernelReceived {return false}
+        if _storage._kernelTransmitted != rhs_storage._kernelTransmitted {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3544,7 +3912,7 @@ nonisolated extension Sluice_V1_PortCounters: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Sluice_V1_AddPortRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".AddPortRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}interface\0\u{1}mode\0\u{1}number\0\u{1}queues\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}interface\0\u{1}mode\0\u{1}number\0\u{1}queues\0\u{1}placement\0\u{1}hook\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3558,6 +3926,8 @@ nonisolated extension Sluice_V1_AddPortRequest: SwiftProtobuf.Message, SwiftProt
       case 4: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.number) }()
       case 6: try { try decoder.decodeRepeatedUInt32Field(value: &self.queues) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.placement) }()
+      case 8: try { try decoder.decodeSingularEnumField(value: &self.hook) }()
       default: break
       }
     }
@@ -3582,6 +3952,12 @@ nonisolated extension Sluice_V1_AddPortRequest: SwiftProtobuf.Message, SwiftProt
     if !self.queues.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.queues, fieldNumber: 6)
     }
+    if self.placement != .unspecified {
+      try visitor.visitSingularEnumField(value: self.placement, fieldNumber: 7)
+    }
+    if self.hook != .unspecified {
+      try visitor.visitSingularEnumField(value: self.hook, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3592,6 +3968,8 @@ nonisolated extension Sluice_V1_AddPortRequest: SwiftProtobuf.Message, SwiftProt
     if lhs.mode != rhs.mode {return false}
     if lhs.number != rhs.number {return false}
     if lhs.queues != rhs.queues {return false}
+    if lhs.placement != rhs.placement {return false}
+    if lhs.hook != rhs.hook {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

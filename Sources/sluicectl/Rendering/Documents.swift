@@ -55,6 +55,10 @@ extension Sluice_V1_Port: Document {
       "rxPackets": .unsigned(counters.received.packets), "rxBytes": .unsigned(counters.received.bytes),
       "txPackets": .unsigned(counters.transmitted.packets), "txBytes": .unsigned(counters.transmitted.bytes),
       "dropped": .unsigned(counters.droppedPackets), "drops": counters.drops.counts, "xdpCounters": xdpCounters.counts,
+      "hook": hook == .unspecified ? nil : .string(hook.word),
+      "kernel": placement == .unspecified ? nil : .string(placement.word),
+      "kernelRxPackets": .unsigned(kernelReceived.packets), "kernelRxBytes": .unsigned(kernelReceived.bytes),
+      "kernelTxPackets": .unsigned(kernelTransmitted.packets), "kernelTxBytes": .unsigned(kernelTransmitted.bytes),
     ]
   }
 }

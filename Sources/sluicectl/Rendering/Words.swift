@@ -27,6 +27,39 @@ extension Sluice_V1_PortMode {
   }
 }
 
+extension Sluice_V1_PortHook {
+  var word: String {
+    switch self {
+    case .xdp: "xdp"
+    case .tc: "tc"
+    case .unspecified: "none"
+    case .UNRECOGNIZED(let number): "hook-\(number)"
+    }
+  }
+}
+
+extension Sluice_V1_Placement {
+  var word: String {
+    switch self {
+    case .off: "off"
+    case .auto: "auto"
+    case .eager: "eager"
+    case .unspecified: "unknown"
+    case .UNRECOGNIZED(let number): "placement-\(number)"
+    }
+  }
+
+  /// The word and what it means.
+  var words: String {
+    switch self {
+    case .off: "off: the workers forward every packet"
+    case .auto: "auto: busy flows are executed in the kernel"
+    case .eager: "eager: every flow is executed in the kernel"
+    default: word
+    }
+  }
+}
+
 extension Sluice_V1_XdpMode {
   var word: String {
     switch self {
