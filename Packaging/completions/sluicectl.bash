@@ -173,18 +173,107 @@ _sluicectl() {
     unset 'unparsed_words[0]'
     unparsed_words=("${unparsed_words[@]}")
     case "${subcommand}" in
-    status|port|rule|group|meter|flow|trace|monitor|deny|worker|fdb|version|completion|help)
+    status|agent|port|rule|group|meter|flow|trace|monitor|deny|limit|worker|fdb|version|completion|help)
         # Offer subcommand argument completions
         "_sluicectl_${subcommand}"
         ;;
     *)
         # Offer subcommand completions
-        COMPREPLY+=($(compgen -W 'status port rule group meter flow trace monitor deny worker fdb version completion help' -- "${cur}"))
+        COMPREPLY+=($(compgen -W 'status agent port rule group meter flow trace monitor deny limit worker fdb version completion help' -- "${cur}"))
         ;;
     esac
 }
 
 _sluicectl_status() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 0
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_agent() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=()
+    __sluicectl_offer_flags_options 0
+
+    # Offer subcommand / subcommand argument completions
+    local -r subcommand="${unparsed_words[0]}"
+    unset 'unparsed_words[0]'
+    unparsed_words=("${unparsed_words[@]}")
+    case "${subcommand}" in
+    drain|resume|uninstall)
+        # Offer subcommand argument completions
+        "_sluicectl_agent_${subcommand}"
+        ;;
+    *)
+        # Offer subcommand completions
+        COMPREPLY+=($(compgen -W 'drain resume uninstall' -- "${cur}"))
+        ;;
+    esac
+}
+
+_sluicectl_agent_drain() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 0
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_agent_resume() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 0
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_agent_uninstall() {
     repeating_flags=()
     non_repeating_flags=(--version -h --help)
     repeating_options=()
@@ -233,7 +322,7 @@ _sluicectl_port_add() {
     repeating_flags=()
     non_repeating_flags=(--internal --version -h --help)
     repeating_options=()
-    non_repeating_options=(--interface --mode --number --queues --socket -o --output --timeout)
+    non_repeating_options=(--interface --mode --number --queues --kernel --hook --socket -o --output --timeout)
     __sluicectl_offer_flags_options 1
 
     # Offer option value completions
@@ -249,6 +338,14 @@ _sluicectl_port_add() {
         return
         ;;
     '--queues')
+        return
+        ;;
+    '--kernel')
+        __sluicectl_add_completions -W 'off'$'\n''auto'$'\n''eager'
+        return
+        ;;
+    '--hook')
+        __sluicectl_add_completions -W 'auto'$'\n''xdp'$'\n''tc'
         return
         ;;
     '--socket')
@@ -865,11 +962,14 @@ _sluicectl_monitor() {
     repeating_flags=()
     non_repeating_flags=(--version -h --help)
     repeating_options=()
-    non_repeating_options=(--count --socket -o --output --timeout)
+    non_repeating_options=(--sample --count --socket -o --output --timeout)
     __sluicectl_offer_flags_options -1
 
     # Offer option value completions
     case "${prev}" in
+    '--sample')
+        return
+        ;;
     '--count')
         return
         ;;
@@ -888,7 +988,7 @@ _sluicectl_monitor() {
     # Offer positional completions
     case "${positional_number}" in
     *)
-        __sluicectl_add_completions -W 'drops'$'\n''flows'$'\n''ports'$'\n''packets'$'\n''rules'
+        __sluicectl_add_completions -W 'drops'$'\n''flows'$'\n''ports'$'\n''packets'$'\n''rules'$'\n''samples'
         return
         ;;
     esac
@@ -920,9 +1020,65 @@ _sluicectl_deny() {
 _sluicectl_deny_add() {
     repeating_flags=()
     non_repeating_flags=(--version -h --help)
+    repeating_options=(--tuple)
+    non_repeating_options=(--file --socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--tuple')
+        return
+        ;;
+    '--file')
+        return
+        ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_deny_del() {
+    repeating_flags=()
+    non_repeating_flags=(--if-exists --version -h --help)
+    repeating_options=(--tuple)
+    non_repeating_options=(--file --socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--tuple')
+        return
+        ;;
+    '--file')
+        return
+        ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_deny_list() {
+    repeating_flags=()
+    non_repeating_flags=(--plain --version -h --help)
     repeating_options=()
     non_repeating_options=(--socket -o --output --timeout)
-    __sluicectl_offer_flags_options -1
+    __sluicectl_offer_flags_options 0
 
     # Offer option value completions
     case "${prev}" in
@@ -939,7 +1095,61 @@ _sluicectl_deny_add() {
     esac
 }
 
-_sluicectl_deny_del() {
+_sluicectl_limit() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=()
+    __sluicectl_offer_flags_options 0
+
+    # Offer subcommand / subcommand argument completions
+    local -r subcommand="${unparsed_words[0]}"
+    unset 'unparsed_words[0]'
+    unparsed_words=("${unparsed_words[@]}")
+    case "${subcommand}" in
+    add|del|list)
+        # Offer subcommand argument completions
+        "_sluicectl_limit_${subcommand}"
+        ;;
+    *)
+        # Offer subcommand completions
+        COMPREPLY+=($(compgen -W 'add del list' -- "${cur}"))
+        ;;
+    esac
+}
+
+_sluicectl_limit_add() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--rate --burst --file --socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
+    '--rate')
+        return
+        ;;
+    '--burst')
+        return
+        ;;
+    '--file')
+        return
+        ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_limit_del() {
     repeating_flags=()
     non_repeating_flags=(--if-exists --version -h --help)
     repeating_options=()
@@ -961,9 +1171,9 @@ _sluicectl_deny_del() {
     esac
 }
 
-_sluicectl_deny_list() {
+_sluicectl_limit_list() {
     repeating_flags=()
-    non_repeating_flags=(--version -h --help)
+    non_repeating_flags=(--plain --version -h --help)
     repeating_options=()
     non_repeating_options=(--socket -o --output --timeout)
     __sluicectl_offer_flags_options 0
