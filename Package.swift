@@ -49,6 +49,7 @@ var targets: [Target] = [
     name: "KernelTier", dependencies: ["CSluice", "CLibbpf", "Dataplane"], exclude: ["README.md"], swiftSettings: plain,
     plugins: ["EmbedBPF"]),
   .target(name: "Netlink", dependencies: ["CSluice", "CLibmnl"], exclude: ["README.md"], swiftSettings: plain),
+  .target(name: "Doctor", dependencies: ["KernelTier", "Netlink"], exclude: ["README.md"], swiftSettings: plain),
   .executableTarget(name: "sluice-bench", dependencies: ["CSluice", "Dataplane", "Pipeline", argumentParser], swiftSettings: hot),
 
   .target(name: "TestSupport", dependencies: ["Dataplane", "CSluice"], path: "Tests/TestSupport", swiftSettings: plain),
@@ -63,6 +64,7 @@ var targets: [Target] = [
   .testTarget(
     name: "KernelTierTests", dependencies: ["KernelTier", "Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
   .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "CSluice"], swiftSettings: plain),
+  .testTarget(name: "DoctorTests", dependencies: ["Doctor", "KernelTier"], swiftSettings: plain),
 ]
 
 if !dataplaneOnly {
@@ -106,9 +108,9 @@ if !dataplaneOnly {
       exclude: ["README.md"], swiftSettings: plain),
     .executableTarget(name: "sluiced", dependencies: ["Agent", argumentParser], swiftSettings: plain),
     .executableTarget(
-      name: "sluicectl", dependencies: ["AgentAPI", argumentParser], exclude: ["README.md"], swiftSettings: plain),
+      name: "sluicectl", dependencies: ["AgentAPI", "Doctor", argumentParser], exclude: ["README.md"], swiftSettings: plain),
     .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: plain),
-    .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI", "sluicectl", argumentParser], swiftSettings: plain),
+    .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI", "Doctor", "sluicectl", argumentParser], swiftSettings: plain),
   ]
 }
 

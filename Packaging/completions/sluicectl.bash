@@ -173,13 +173,13 @@ _sluicectl() {
     unset 'unparsed_words[0]'
     unparsed_words=("${unparsed_words[@]}")
     case "${subcommand}" in
-    status|agent|port|rule|group|meter|flow|trace|monitor|deny|limit|worker|fdb|version|completion|help)
+    status|agent|port|rule|group|meter|flow|top|trace|kernel|doctor|monitor|deny|limit|worker|fdb|version|completion|help)
         # Offer subcommand argument completions
         "_sluicectl_${subcommand}"
         ;;
     *)
         # Offer subcommand completions
-        COMPREPLY+=($(compgen -W 'status agent port rule group meter flow trace monitor deny limit worker fdb version completion help' -- "${cur}"))
+        COMPREPLY+=($(compgen -W 'status agent port rule group meter flow top trace kernel doctor monitor deny limit worker fdb version completion help' -- "${cur}"))
         ;;
     esac
 }
@@ -844,13 +844,13 @@ _sluicectl_flow() {
     unset 'unparsed_words[0]'
     unparsed_words=("${unparsed_words[@]}")
     case "${subcommand}" in
-    list|summary|purge)
+    list|why|summary|purge)
         # Offer subcommand argument completions
         "_sluicectl_flow_${subcommand}"
         ;;
     *)
         # Offer subcommand completions
-        COMPREPLY+=($(compgen -W 'list summary purge' -- "${cur}"))
+        COMPREPLY+=($(compgen -W 'list why summary purge' -- "${cur}"))
         ;;
     esac
 }
@@ -876,6 +876,28 @@ _sluicectl_flow_list() {
     '--limit')
         return
         ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_flow_why() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 1
+
+    # Offer option value completions
+    case "${prev}" in
     '--socket')
         return
         ;;
@@ -933,6 +955,38 @@ _sluicectl_flow_purge() {
     esac
 }
 
+_sluicectl_top() {
+    repeating_flags=()
+    non_repeating_flags=(--once --version -h --help)
+    repeating_options=()
+    non_repeating_options=(-n --sort --interval --socket -o --output --timeout)
+    __sluicectl_offer_flags_options 0
+
+    # Offer option value completions
+    case "${prev}" in
+    '-n')
+        return
+        ;;
+    '--sort')
+        __sluicectl_add_completions -W 'packets'$'\n''bytes'
+        return
+        ;;
+    '--interval')
+        return
+        ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
 _sluicectl_trace() {
     repeating_flags=()
     non_repeating_flags=(--version -h --help)
@@ -945,6 +999,73 @@ _sluicectl_trace() {
     '--in-port')
         return
         ;;
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_kernel() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=()
+    __sluicectl_offer_flags_options 0
+
+    # Offer subcommand / subcommand argument completions
+    local -r subcommand="${unparsed_words[0]}"
+    unset 'unparsed_words[0]'
+    unparsed_words=("${unparsed_words[@]}")
+    case "${subcommand}" in
+    show)
+        # Offer subcommand argument completions
+        "_sluicectl_kernel_${subcommand}"
+        ;;
+    *)
+        # Offer subcommand completions
+        COMPREPLY+=($(compgen -W 'show' -- "${cur}"))
+        ;;
+    esac
+}
+
+_sluicectl_kernel_show() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options 0
+
+    # Offer option value completions
+    case "${prev}" in
+    '--socket')
+        return
+        ;;
+    '-o'|'--output')
+        __sluicectl_add_completions -W 'table'$'\n''json'
+        return
+        ;;
+    '--timeout')
+        return
+        ;;
+    esac
+}
+
+_sluicectl_doctor() {
+    repeating_flags=()
+    non_repeating_flags=(--version -h --help)
+    repeating_options=()
+    non_repeating_options=(--socket -o --output --timeout)
+    __sluicectl_offer_flags_options -1
+
+    # Offer option value completions
+    case "${prev}" in
     '--socket')
         return
         ;;

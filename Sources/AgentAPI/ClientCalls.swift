@@ -236,6 +236,24 @@ extension SluiceClient {
     }
   }
 
+  /// One flow, and where it stands with each tier.
+  public func flow(_ id: UInt64) async throws(ClientError) -> Sluice_V1_GetFlowReply {
+    try await call("Flows.Get", within: Self.readDeadline) { options in
+      try await Sluice_V1_Flows.Client(wrapping: grpc).get(.with { $0.id = id }, options: options)
+    }
+  }
+
+  /// Hands the flows with the highest rates to `receive`, interval by interval, until it says no or the task is cancelled.
+  public func topFlows(
+    _ request: Sluice_V1_TopFlowsRequest, receive: @escaping @Sendable (Sluice_V1_TopFlowsReply) -> Bool
+  ) async throws(ClientError) {
+    try await call("Flows.Top", within: nil) { options in
+      try await Sluice_V1_Flows.Client(wrapping: grpc).top(request, options: options) { stream in
+        for try await reply in stream.messages where !receive(reply) { return }
+      }
+    }
+  }
+
   public func flowSummary() async throws(ClientError) -> Sluice_V1_FlowSummaryReply {
     try await call("Flows.Summary", within: Self.readDeadline) { options in
       try await Sluice_V1_Flows.Client(wrapping: grpc).summary(.init(), options: options)
@@ -252,6 +270,14 @@ extension SluiceClient {
   public func purgeFlows() async throws(ClientError) -> UInt64 {
     try await call("Flows.Purge", within: Self.changeDeadline) { options in
       try await Sluice_V1_Flows.Client(wrapping: grpc).purge(.init(), options: options).purged
+    }
+  }
+
+  // MARK: Kernel
+
+  public func kernel() async throws(ClientError) -> Sluice_V1_GetKernelReply {
+    try await call("Kernel.Get", within: Self.readDeadline) { options in
+      try await Sluice_V1_Kernel.Client(wrapping: grpc).get(.init(), options: options)
     }
   }
 

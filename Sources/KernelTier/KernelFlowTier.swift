@@ -140,6 +140,11 @@ public final class KernelFlowTier: FlowTier {
     fence()
   }
 
+  /// Flows whose packets still go up, so that they keep their order. Looks at every slot.
+  public var waitingCount: Int {
+    places.indices.count { places[$0] == .held && table.flow(UInt32($0)).pointee.state == SLUICE_FLOW_WAITING.rawValue }
+  }
+
   /// Places in use by the name of the map, for `KernelFacts.read`.
   public var used: [String: Int] {
     ["sluice_flows": count, "sluice_masks": masks.count, "sluice_programs": programs.count]

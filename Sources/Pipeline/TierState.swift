@@ -104,7 +104,7 @@ extension SwitchCore {
   }
 
   /// The tiers in numbers.
-  var tierSummaries: [TierSummary] {
+  public var tierSummaries: [TierSummary] {
     guard let tiers = tierBook else { return [] }
     return [
       TierSummary(

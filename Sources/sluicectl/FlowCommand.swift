@@ -5,8 +5,8 @@ import ArgumentParser
 
 struct FlowCommand: CommandGroup {
   static let configuration = CommandConfiguration(
-    commandName: "flow", abstract: "Lists and counts the flows that are being executed, or forgets them.",
-    subcommands: [List.self, Summary.self, Purge.self])
+    commandName: "flow", abstract: "Lists, explains and counts the flows that are being executed, or forgets them.",
+    subcommands: [List.self, Why.self, Summary.self, Purge.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

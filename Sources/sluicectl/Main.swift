@@ -25,8 +25,8 @@ struct Sluicectl: ParsableCommand {
     version: SluiceVersion.current,
     subcommands: [
       Status.self, AgentCommand.self, PortCommand.self, RuleCommand.self, GroupCommand.self, MeterCommand.self, FlowCommand.self,
-      Trace.self, MonitorCommand.self, DenyCommand.self, LimitCommand.self, WorkerCommand.self, FdbCommand.self, Version.self,
-      Completion.self,
+      TopCommand.self, Trace.self, KernelCommand.self, DoctorCommand.self, MonitorCommand.self, DenyCommand.self, LimitCommand.self,
+      WorkerCommand.self, FdbCommand.self, Version.self, Completion.self,
     ])
 }
 

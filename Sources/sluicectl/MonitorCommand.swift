@@ -149,5 +149,6 @@ extension Sluice_V1_Event: Document {
 }
 
 extension String {
-  fileprivate func padded(to width: Int) -> String { self + String(repeating: " ", count: max(1, width - count)) }
+  /// With spaces behind it, one at least.
+  func padded(to width: Int) -> String { self + String(repeating: " ", count: max(1, width - count)) }
 }

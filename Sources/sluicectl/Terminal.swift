@@ -13,6 +13,23 @@ enum Terminal {
   /// Whether somebody watches standard error.
   static var isWatched: Bool { isatty(STDERR_FILENO) == 1 }
 
+  /// Whether standard output is a terminal.
+  static var isScreen: Bool { isatty(STDOUT_FILENO) == 1 }
+
+  /// Shows a text in place of what the screen shows, cut at the screen's edges, so that its first lines stay in sight.
+  ///
+  /// - Returns: false when nobody reads it any more.
+  static func refresh(_ text: String) -> Bool {
+    var size = winsize()
+    let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 1 && size.ws_col > 1
+    let (rows, columns) = isKnown ? (Int(size.ws_row) - 1, Int(size.ws_col)) : (24, 80)
+    // A heading in bold has some more characters than are seen.
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).prefix(rows).map { line in
+      line.hasPrefix("\u{1b}[1m") ? line.prefix(columns + 4) + "\u{1b}[0m" : line.prefix(columns)
+    }
+    return write("\u{1b}[H\u{1b}[2J" + lines.joined(separator: "\n") + "\n", to: STDOUT_FILENO) == nil
+  }
+
   /// Writes an answer to standard output.
   ///
   /// - Throws: when it cannot be written, such as to a full disk; a reader that has seen enough (`| head`) is no failure.

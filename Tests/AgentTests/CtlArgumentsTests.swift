@@ -25,7 +25,7 @@ func globalOptionsMayStandBeforeTheCommand(given: [String], moved: [String]) {
   ["port"], ["bogus"], ["port", "add"], ["rule", "del"], ["rule", "del", "ip", "--all"], ["trace"], ["monitor", "x"],
   ["rule", "mod"], ["rule", "list", "--plain", "--stats"], ["rule", "diff"], ["rule", "replace", "a", "b"], ["rule", "bundle"],
   ["group"], ["group", "add"], ["group", "del"], ["group", "del", "1", "--all"], ["group", "list", "x"], ["meter", "del"],
-  ["flow", "list", "--table", "256"], ["flow", "list", "--cookie", "x"],
+  ["flow", "list", "--table", "256"], ["flow", "list", "--cookie", "x"], ["flow", "why"], ["flow", "why", "x"], ["kernel"], ["top", "-n", "0"], ["top", "--interval", "0"],
 ])
 func anIncompleteCommandLineIsAUsageError(arguments: [String]) {
   let error = #expect(throws: (any Error).self) {

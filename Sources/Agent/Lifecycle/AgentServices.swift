@@ -24,8 +24,8 @@ struct APIService: Service {
       transport: CredentialListener.transport(descriptor: socket.descriptor, admission: admission, logger: context.logger),
       services: [
         StatusService(context: context), PortsService(context: context), RulesService(context: context),
-        GroupsService(context: context), MetersService(context: context), FlowsService(context: context), DenyService(context: context),
-        LimitsService(context: context), WorkersService(context: context),
+        GroupsService(context: context), MetersService(context: context), FlowsService(context: context), KernelService(context: context),
+        DenyService(context: context), LimitsService(context: context), WorkersService(context: context),
         FdbService(context: context), MonitorService(context: context), HealthService(context: context),
       ])
   }

@@ -35,6 +35,22 @@ struct FlowsService: Sluice_V1_Flows.SimpleServiceProtocol {
     }
   }
 
+  func get(request: Sluice_V1_GetFlowRequest, context call: ServerContext) async throws -> Sluice_V1_GetFlowReply {
+    try await context.answer {
+      let id = request.id
+      let (found, ports) = try await context.plane.perform { core in (core.flow(id), core.ports) }
+      guard let flow = found else {
+        throw RPCError(
+          code: .notFound, message: "there is no flow \(id) any more; the flows that there are, with their numbers: sluicectl flow list")
+      }
+      var reply = Sluice_V1_GetFlowReply()
+      reply.flow = Sluice_V1_Flow(flow, ports: ports)
+      reply.rule = flow.rule?.text(names: .none) ?? ""
+      reply.tiers = flow.tiers.map(Sluice_V1_FlowPlacement.init)
+      return reply
+    }
+  }
+
   func trace(request: Sluice_V1_TraceRequest, context call: ServerContext) async throws -> Sluice_V1_TraceReply {
     try await context.answer {
       let inPort: UInt32? = request.inPort.isEmpty ? nil : try await number(of: request.inPort)
@@ -136,6 +152,16 @@ extension Sluice_V1_Flow {
       message.cookie = met.cookie
       return message
     }
+  }
+}
+
+extension Sluice_V1_FlowPlacement {
+  init(_ state: TierState) {
+    self.init()
+    tier = Sluice_V1_Tier(named: state.tier)
+    held = state.placement == .held
+    reason = held ? "" : state.placement.description
+    matched = Sluice_V1_Traffic(packets: state.packets, bytes: state.bytes)
   }
 }
 

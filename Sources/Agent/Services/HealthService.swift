@@ -13,7 +13,7 @@ struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
   /// The services that can be asked about; the empty name is the agent as a whole.
   static let names: Set<String> = [
     "", "sluice.v1.Agent", "sluice.v1.Ports", "sluice.v1.Rules", "sluice.v1.Groups", "sluice.v1.Meters", "sluice.v1.Flows",
-    "sluice.v1.Deny", "sluice.v1.Limits", "sluice.v1.Workers", "sluice.v1.Fdb", "sluice.v1.Monitor",
+    "sluice.v1.Kernel", "sluice.v1.Deny", "sluice.v1.Limits", "sluice.v1.Workers", "sluice.v1.Fdb", "sluice.v1.Monitor",
   ]
 
   func check(

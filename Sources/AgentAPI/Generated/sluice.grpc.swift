@@ -5765,6 +5765,32 @@ public enum Sluice_V1_Flows: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "Get" metadata.
+        public enum Get: Sendable {
+            /// Request type for "Get".
+            public typealias Input = Sluice_V1_GetFlowRequest
+            /// Response type for "Get".
+            public typealias Output = Sluice_V1_GetFlowReply
+            /// Descriptor for "Get".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Flows"),
+                method: "Get",
+                type: .unary
+            )
+        }
+        /// Namespace for "Top" metadata.
+        public enum Top: Sendable {
+            /// Request type for "Top".
+            public typealias Input = Sluice_V1_TopFlowsRequest
+            /// Response type for "Top".
+            public typealias Output = Sluice_V1_TopFlowsReply
+            /// Descriptor for "Top".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Flows"),
+                method: "Top",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "Trace" metadata.
         public enum Trace: Sendable {
             /// Request type for "Trace".
@@ -5807,6 +5833,8 @@ public enum Sluice_V1_Flows: Sendable {
         /// Descriptors for all methods in the "sluice.v1.Flows" service.
         public static let descriptors: [GRPCCore.MethodDescriptor] = [
             List.descriptor,
+            Get.descriptor,
+            Top.descriptor,
             Trace.descriptor,
             Summary.descriptor,
             Purge.descriptor
@@ -5853,6 +5881,42 @@ extension Sluice_V1_Flows {
             request: GRPCCore.StreamingServerRequest<Sluice_V1_ListFlowsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListFlowsReply>
+
+        /// Handle the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One flow, and where it stands with each tier.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_GetFlowRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_GetFlowReply` messages.
+        func get(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_GetFlowRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_GetFlowReply>
+
+        /// Handle the "Top" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_TopFlowsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_TopFlowsReply` messages.
+        func top(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_TopFlowsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_TopFlowsReply>
 
         /// Handle the "Trace" method.
         ///
@@ -5935,6 +5999,42 @@ extension Sluice_V1_Flows {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListFlowsReply>
 
+        /// Handle the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One flow, and where it stands with each tier.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GetFlowRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_GetFlowReply` message.
+        func get(
+            request: GRPCCore.ServerRequest<Sluice_V1_GetFlowRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_GetFlowReply>
+
+        /// Handle the "Top" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_TopFlowsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_TopFlowsReply` messages.
+        func top(
+            request: GRPCCore.ServerRequest<Sluice_V1_TopFlowsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_TopFlowsReply>
+
         /// Handle the "Trace" method.
         ///
         /// > Source IDL Documentation:
@@ -6015,6 +6115,43 @@ extension Sluice_V1_Flows {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One flow, and where it stands with each tier.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_GetFlowRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_GetFlowReply` to respond with.
+        func get(
+            request: Sluice_V1_GetFlowRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_GetFlowReply
+
+        /// Handle the "Top" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_TopFlowsRequest` message.
+        ///   - response: A response stream of `Sluice_V1_TopFlowsReply` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func top(
+            request: Sluice_V1_TopFlowsRequest,
+            response: GRPCCore.RPCWriter<Sluice_V1_TopFlowsReply>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "Trace" method.
         ///
         /// > Source IDL Documentation:
@@ -6087,6 +6224,28 @@ extension Sluice_V1_Flows.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Sluice_V1_Flows.Method.Get.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GetFlowRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GetFlowReply>(),
+            handler: { request, context in
+                try await self.get(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Sluice_V1_Flows.Method.Top.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_TopFlowsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_TopFlowsReply>(),
+            handler: { request, context in
+                try await self.top(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Sluice_V1_Flows.Method.Trace.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_TraceRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_TraceReply>(),
@@ -6130,6 +6289,28 @@ extension Sluice_V1_Flows.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_ListFlowsReply> {
         let response = try await self.list(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    public func get(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_GetFlowRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_GetFlowReply> {
+        let response = try await self.get(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func top(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_TopFlowsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_TopFlowsReply> {
+        let response = try await self.top(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -6181,6 +6362,36 @@ extension Sluice_V1_Flows.SimpleServiceProtocol {
             metadata: [:],
             producer: { writer in
                 try await self.list(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func get(
+        request: GRPCCore.ServerRequest<Sluice_V1_GetFlowRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_GetFlowReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_GetFlowReply>(
+            message: try await self.get(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func top(
+        request: GRPCCore.ServerRequest<Sluice_V1_TopFlowsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_TopFlowsReply> {
+        return GRPCCore.StreamingServerResponse<Sluice_V1_TopFlowsReply>(
+            metadata: [:],
+            producer: { writer in
+                try await self.top(
                     request: request.message,
                     response: writer,
                     context: context
@@ -6260,6 +6471,52 @@ extension Sluice_V1_Flows {
             deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_ListFlowsReply>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_ListFlowsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One flow, and where it stands with each tier.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GetFlowRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_GetFlowRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_GetFlowReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func get<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GetFlowRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GetFlowRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_GetFlowReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetFlowReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Top" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_TopFlowsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_TopFlowsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_TopFlowsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func top<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_TopFlowsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_TopFlowsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_TopFlowsReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_TopFlowsReply>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Trace" method.
@@ -6373,6 +6630,72 @@ extension Sluice_V1_Flows {
             try await self.client.serverStreaming(
                 request: request,
                 descriptor: Sluice_V1_Flows.Method.List.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One flow, and where it stands with each tier.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GetFlowRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_GetFlowRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_GetFlowReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func get<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GetFlowRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GetFlowRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_GetFlowReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetFlowReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Flows.Method.Get.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Top" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_TopFlowsRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_TopFlowsRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_TopFlowsReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func top<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_TopFlowsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_TopFlowsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_TopFlowsReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_TopFlowsReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Sluice_V1_Flows.Method.Top.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -6514,6 +6837,62 @@ extension Sluice_V1_Flows.ClientProtocol {
         )
     }
 
+    /// Call the "Get" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One flow, and where it stands with each tier.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_GetFlowRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func get<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_GetFlowRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetFlowReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.get(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GetFlowRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GetFlowReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Top" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_TopFlowsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func top<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_TopFlowsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_TopFlowsReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.top(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_TopFlowsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_TopFlowsReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "Trace" method.
     ///
     /// > Source IDL Documentation:
@@ -6636,6 +7015,70 @@ extension Sluice_V1_Flows.ClientProtocol {
         )
     }
 
+    /// Call the "Get" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One flow, and where it stands with each tier.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func get<Result>(
+        _ message: Sluice_V1_GetFlowRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetFlowReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_GetFlowRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.get(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Top" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The flows with the highest rates, measured over one interval after the other until the client goes away.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func top<Result>(
+        _ message: Sluice_V1_TopFlowsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Sluice_V1_TopFlowsReply>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_TopFlowsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.top(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "Trace" method.
     ///
     /// > Source IDL Documentation:
@@ -6729,6 +7172,334 @@ extension Sluice_V1_Flows.ClientProtocol {
             metadata: metadata
         )
         return try await self.purge(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// MARK: - sluice.v1.Kernel
+
+/// Namespace containing generated types for the "sluice.v1.Kernel" service.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+public enum Sluice_V1_Kernel: Sendable {
+    /// Service descriptor for the "sluice.v1.Kernel" service.
+    public static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Kernel")
+    /// Namespace for method metadata.
+    public enum Method: Sendable {
+        /// Namespace for "Get" metadata.
+        public enum Get: Sendable {
+            /// Request type for "Get".
+            public typealias Input = Sluice_V1_GetKernelRequest
+            /// Response type for "Get".
+            public typealias Output = Sluice_V1_GetKernelReply
+            /// Descriptor for "Get".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Kernel"),
+                method: "Get",
+                type: .unary
+            )
+        }
+        /// Descriptors for all methods in the "sluice.v1.Kernel" service.
+        public static let descriptors: [GRPCCore.MethodDescriptor] = [
+            Get.descriptor
+        ]
+    }
+}
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension GRPCCore.ServiceDescriptor {
+    /// Service descriptor for the "sluice.v1.Kernel" service.
+    public static let sluice_v1_Kernel = GRPCCore.ServiceDescriptor(fullyQualifiedService: "sluice.v1.Kernel")
+}
+
+// MARK: sluice.v1.Kernel (server)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel {
+    /// Streaming variant of the service protocol for the "sluice.v1.Kernel" service.
+    ///
+    /// This protocol is the lowest-level of the service protocols generated for this service
+    /// giving you the most flexibility over the implementation of your service. This comes at
+    /// the cost of more verbose and less strict APIs. Each RPC requires you to implement it in
+    /// terms of a request stream and response stream. Where the RPC expects only a single
+    /// request or response message, you are responsible for ensuring your implementation
+    /// maintains this invariant.
+    ///
+    /// Where possible, prefer using the stricter, less-verbose ``ServiceProtocol``
+    /// or ``SimpleServiceProtocol`` instead.
+    public protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+        /// Handle the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Programs and maps, how full they are, and what became of flows that were to go there.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Sluice_V1_GetKernelRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Sluice_V1_GetKernelReply` messages.
+        func get(
+            request: GRPCCore.StreamingServerRequest<Sluice_V1_GetKernelRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_GetKernelReply>
+    }
+
+    /// Service protocol for the "sluice.v1.Kernel" service.
+    ///
+    /// This protocol is higher level than ``StreamingServiceProtocol`` but lower level than
+    /// the ``SimpleServiceProtocol``, it provides access to request and response metadata and
+    /// trailing response metadata. If you don't need these then consider using
+    /// the ``SimpleServiceProtocol``. If you need fine grained control over your RPCs then
+    /// use ``StreamingServiceProtocol``.
+    public protocol ServiceProtocol: Sluice_V1_Kernel.StreamingServiceProtocol {
+        /// Handle the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Programs and maps, how full they are, and what became of flows that were to go there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GetKernelRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Sluice_V1_GetKernelReply` message.
+        func get(
+            request: GRPCCore.ServerRequest<Sluice_V1_GetKernelRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Sluice_V1_GetKernelReply>
+    }
+
+    /// Simple service protocol for the "sluice.v1.Kernel" service.
+    ///
+    /// This is the highest level protocol for the service. The API is the easiest to use but
+    /// doesn't provide access to request or response metadata. If you need access to these
+    /// then use ``ServiceProtocol`` instead.
+    public protocol SimpleServiceProtocol: Sluice_V1_Kernel.ServiceProtocol {
+        /// Handle the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Programs and maps, how full they are, and what became of flows that were to go there.
+        ///
+        /// - Parameters:
+        ///   - request: A `Sluice_V1_GetKernelRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Sluice_V1_GetKernelReply` to respond with.
+        func get(
+            request: Sluice_V1_GetKernelRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Sluice_V1_GetKernelReply
+    }
+}
+
+// Default implementation of 'registerMethods(with:)'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel.StreamingServiceProtocol {
+    public func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
+        router.registerHandler(
+            forMethod: Sluice_V1_Kernel.Method.Get.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GetKernelRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GetKernelReply>(),
+            handler: { request, context in
+                try await self.get(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+    }
+}
+
+// Default implementation of streaming methods from 'StreamingServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel.ServiceProtocol {
+    public func get(
+        request: GRPCCore.StreamingServerRequest<Sluice_V1_GetKernelRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Sluice_V1_GetKernelReply> {
+        let response = try await self.get(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+}
+
+// Default implementation of methods from 'ServiceProtocol'.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel.SimpleServiceProtocol {
+    public func get(
+        request: GRPCCore.ServerRequest<Sluice_V1_GetKernelRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Sluice_V1_GetKernelReply> {
+        return GRPCCore.ServerResponse<Sluice_V1_GetKernelReply>(
+            message: try await self.get(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+}
+
+// MARK: sluice.v1.Kernel (client)
+
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel {
+    /// Generated client protocol for the "sluice.v1.Kernel" service.
+    ///
+    /// You don't need to implement this protocol directly, use the generated
+    /// implementation, ``Client``.
+    public protocol ClientProtocol: Sendable {
+        /// Call the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Programs and maps, how full they are, and what became of flows that were to go there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GetKernelRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_GetKernelRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_GetKernelReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func get<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GetKernelRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GetKernelRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_GetKernelReply>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetKernelReply>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+    }
+
+    /// Generated client for the "sluice.v1.Kernel" service.
+    ///
+    /// The ``Client`` provides an implementation of ``ClientProtocol`` which wraps
+    /// a `GRPCCore.GRPCCClient`. The underlying `GRPCClient` provides the long-lived
+    /// means of communication with the remote peer.
+    public struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
+        private let client: GRPCCore.GRPCClient<Transport>
+
+        /// Creates a new client wrapping the provided `GRPCCore.GRPCClient`.
+        ///
+        /// - Parameters:
+        ///   - client: A `GRPCCore.GRPCClient` providing a communication channel to the service.
+        public init(wrapping client: GRPCCore.GRPCClient<Transport>) {
+            self.client = client
+        }
+
+        /// Call the "Get" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Programs and maps, how full they are, and what became of flows that were to go there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Sluice_V1_GetKernelRequest` message.
+        ///   - serializer: A serializer for `Sluice_V1_GetKernelRequest` messages.
+        ///   - deserializer: A deserializer for `Sluice_V1_GetKernelReply` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func get<Result>(
+            request: GRPCCore.ClientRequest<Sluice_V1_GetKernelRequest>,
+            serializer: some GRPCCore.MessageSerializer<Sluice_V1_GetKernelRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Sluice_V1_GetKernelReply>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetKernelReply>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Sluice_V1_Kernel.Method.Get.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+    }
+}
+
+// Helpers providing default arguments to 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel.ClientProtocol {
+    /// Call the "Get" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Programs and maps, how full they are, and what became of flows that were to go there.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Sluice_V1_GetKernelRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func get<Result>(
+        request: GRPCCore.ClientRequest<Sluice_V1_GetKernelRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetKernelReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.get(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Sluice_V1_GetKernelRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Sluice_V1_GetKernelReply>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+}
+
+// Helpers providing sugared APIs for 'ClientProtocol' methods.
+@available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
+extension Sluice_V1_Kernel.ClientProtocol {
+    /// Call the "Get" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Programs and maps, how full they are, and what became of flows that were to go there.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func get<Result>(
+        _ message: Sluice_V1_GetKernelRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Sluice_V1_GetKernelReply>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Sluice_V1_GetKernelRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.get(
             request: request,
             options: options,
             onResponse: handleResponse

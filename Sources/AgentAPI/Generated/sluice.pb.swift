@@ -379,6 +379,46 @@ public nonisolated enum Sluice_V1_Tier: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
+public nonisolated enum Sluice_V1_FlowOrder: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+
+  /// As FLOW_ORDER_PACKETS.
+  case unspecified // = 0
+  case packets // = 1
+  case bytes // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unspecified
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .packets
+    case 2: self = .bytes
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .packets: return 1
+    case .bytes: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Sluice_V1_FlowOrder] = [
+    .unspecified,
+    .packets,
+    .bytes,
+  ]
+
+}
+
 public nonisolated enum Sluice_V1_WorkerState: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case unspecified // = 0
@@ -1963,6 +2003,148 @@ public nonisolated struct Sluice_V1_FlowRule: Sendable {
   public init() {}
 }
 
+public nonisolated struct Sluice_V1_GetFlowRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_GetFlowReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var flow: Sluice_V1_Flow {
+    get {_flow ?? Sluice_V1_Flow()}
+    set {_flow = newValue}
+  }
+  /// Returns true if `flow` has been explicitly set.
+  public var hasFlow: Bool {self._flow != nil}
+  /// Clears the value of `flow`. Subsequent reads from it will return its default value.
+  public mutating func clearFlow() {self._flow = nil}
+
+  /// The last rule that was met, on one line; empty when none was.
+  public var rule: String = String()
+
+  /// One per tier in front of the workers; none while no such tier is in use.
+  public var tiers: [Sluice_V1_FlowPlacement] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _flow: Sluice_V1_Flow? = nil
+}
+
+/// Where a flow stands with a tier.
+public nonisolated struct Sluice_V1_FlowPlacement: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var tier: Sluice_V1_Tier = .unspecified
+
+  public var held: Bool = false
+
+  /// Why it is not held, as a sentence; empty when it is.
+  public var reason: String = String()
+
+  /// Counted there by the present answer, also in stays that are over.
+  public var matched: Sluice_V1_Traffic {
+    get {_matched ?? Sluice_V1_Traffic()}
+    set {_matched = newValue}
+  }
+  /// Returns true if `matched` has been explicitly set.
+  public var hasMatched: Bool {self._matched != nil}
+  /// Clears the value of `matched`. Subsequent reads from it will return its default value.
+  public mutating func clearMatched() {self._matched = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _matched: Sluice_V1_Traffic? = nil
+}
+
+public nonisolated struct Sluice_V1_TopFlowsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// At most so many flows; 0 means 20.
+  public var count: UInt32 = 0
+
+  public var order: Sluice_V1_FlowOrder = .unspecified
+
+  /// 0 means 1000; at least 100.
+  public var intervalMilliseconds: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// One interval. Flows that ended in it are not counted.
+public nonisolated struct Sluice_V1_TopFlowsReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// How long it was.
+  public var seconds: Double = 0
+
+  /// Highest rate first; flows without a packet are left out.
+  public var flows: [Sluice_V1_FlowRate] = []
+
+  /// Flows that had a packet, of all that there are.
+  public var active: UInt64 = 0
+
+  public var total: UInt64 = 0
+
+  /// All flows together.
+  public var packetsPerSecond: Double = 0
+
+  public var bytesPerSecond: Double = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_FlowRate: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var flow: Sluice_V1_Flow {
+    get {_flow ?? Sluice_V1_Flow()}
+    set {_flow = newValue}
+  }
+  /// Returns true if `flow` has been explicitly set.
+  public var hasFlow: Bool {self._flow != nil}
+  /// Clears the value of `flow`. Subsequent reads from it will return its default value.
+  public mutating func clearFlow() {self._flow = nil}
+
+  public var packetsPerSecond: Double = 0
+
+  public var bytesPerSecond: Double = 0
+
+  /// The name of the port it comes in on; empty when the port is gone.
+  public var port: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _flow: Sluice_V1_Flow? = nil
+}
+
 public nonisolated struct Sluice_V1_FlowSummaryRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2208,6 +2390,135 @@ public nonisolated struct Sluice_V1_PurgeFlowsReply: Sendable {
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+}
+
+public nonisolated struct Sluice_V1_GetKernelRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_GetKernelReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// False while no port has a placement or meets packets at tc: there is no flow table then.
+  public var inUse: Bool = false
+
+  /// Where the maps are pinned.
+  public var directory: String = String()
+
+  /// No flow is placed until Resume.
+  public var drained: Bool = false
+
+  /// Flows held, and how many there is room for.
+  public var flows: UInt64 = 0
+
+  public var capacity: UInt64 = 0
+
+  /// Since the agent started.
+  public var placed: UInt64 = 0
+
+  public var withdrawn: UInt64 = 0
+
+  /// Offers refused, by cause.
+  public var refused: [Sluice_V1_NamedCount] = []
+
+  /// Waits until no program could still be using what was withdrawn, and the time they took.
+  public var fences: UInt64 = 0
+
+  public var fenceNanoseconds: UInt64 = 0
+
+  /// In the order of ports; the program of the way up is last.
+  public var programs: [Sluice_V1_KernelProgram] = []
+
+  public var maps: [Sluice_V1_KernelMap] = []
+
+  /// Flows held whose packets still take the way through the worker, so that they keep their order: until it has none of them left
+  /// and the next one comes.
+  public var waiting: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_KernelProgram: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// As `bpftool prog show` has it.
+  public var id: UInt32 = 0
+
+  public var name: String = String()
+
+  /// Changes with the program's instructions.
+  public var tag: String = String()
+
+  /// The port's name; empty for the program by which packets reach a worker from tc.
+  public var port: String = String()
+
+  public var interface: String = String()
+
+  public var hook: Sluice_V1_PortHook = .unspecified
+
+  /// Unspecified for tc.
+  public var xdpMode: Sluice_V1_XdpMode = .unspecified
+
+  /// After the verifier's work.
+  public var instructions: UInt64 = 0
+
+  /// Looked at by the verifier until it was sure; 0 before Linux 5.16.
+  public var verifiedInstructions: UInt64 = 0
+
+  /// Machine code; 0 without a JIT.
+  public var jitedBytes: UInt64 = 0
+
+  /// Counted only while sysctl kernel.bpf_stats_enabled is 1.
+  public var runs: UInt64 = 0
+
+  public var runNanoseconds: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Sluice_V1_KernelMap: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var id: UInt32 = 0
+
+  public var name: String = String()
+
+  public var entries: UInt64 = 0
+
+  /// Places in use, where somebody counts them.
+  public var used: UInt64 {
+    get {_used ?? 0}
+    set {_used = newValue}
+  }
+  /// Returns true if `used` has been explicitly set.
+  public var hasUsed: Bool {self._used != nil}
+  /// Clears the value of `used`. Subsequent reads from it will return its default value.
+  public mutating func clearUsed() {self._used = nil}
+
+  /// As the kernel charges it; 0 when it does not tell.
+  public var memoryBytes: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _used: UInt64? = nil
 }
 
 public nonisolated struct Sluice_V1_AddDenyRequest: Sendable {
@@ -2983,6 +3294,10 @@ nonisolated extension Sluice_V1_PortState: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Sluice_V1_Tier: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TIER_UNSPECIFIED\0\u{1}TIER_USER\0\u{1}TIER_KERNEL\0\u{1}TIER_NIC\0")
+}
+
+nonisolated extension Sluice_V1_FlowOrder: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FLOW_ORDER_UNSPECIFIED\0\u{1}FLOW_ORDER_PACKETS\0\u{1}FLOW_ORDER_BYTES\0")
 }
 
 nonisolated extension Sluice_V1_WorkerState: SwiftProtobuf._ProtoNameProviding {
@@ -5642,6 +5957,273 @@ nonisolated extension Sluice_V1_FlowRule: SwiftProtobuf.Message, SwiftProtobuf._
   }
 }
 
+nonisolated extension Sluice_V1_GetFlowRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetFlowRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_GetFlowRequest, rhs: Sluice_V1_GetFlowRequest) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_GetFlowReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetFlowReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flow\0\u{1}rule\0\u{1}tiers\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._flow) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.rule) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.tiers) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._flow {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.rule.isEmpty {
+      try visitor.visitSingularStringField(value: self.rule, fieldNumber: 2)
+    }
+    if !self.tiers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.tiers, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_GetFlowReply, rhs: Sluice_V1_GetFlowReply) -> Bool {
+    if lhs._flow != rhs._flow {return false}
+    if lhs.rule != rhs.rule {return false}
+    if lhs.tiers != rhs.tiers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_FlowPlacement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowPlacement"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tier\0\u{1}held\0\u{1}reason\0\u{1}matched\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.tier) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.held) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._matched) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.tier != .unspecified {
+      try visitor.visitSingularEnumField(value: self.tier, fieldNumber: 1)
+    }
+    if self.held != false {
+      try visitor.visitSingularBoolField(value: self.held, fieldNumber: 2)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    try { if let v = self._matched {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_FlowPlacement, rhs: Sluice_V1_FlowPlacement) -> Bool {
+    if lhs.tier != rhs.tier {return false}
+    if lhs.held != rhs.held {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs._matched != rhs._matched {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_TopFlowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TopFlowsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}count\0\u{1}order\0\u{3}interval_milliseconds\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.order) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.intervalMilliseconds) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.count != 0 {
+      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 1)
+    }
+    if self.order != .unspecified {
+      try visitor.visitSingularEnumField(value: self.order, fieldNumber: 2)
+    }
+    if self.intervalMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.intervalMilliseconds, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_TopFlowsRequest, rhs: Sluice_V1_TopFlowsRequest) -> Bool {
+    if lhs.count != rhs.count {return false}
+    if lhs.order != rhs.order {return false}
+    if lhs.intervalMilliseconds != rhs.intervalMilliseconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_TopFlowsReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TopFlowsReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}seconds\0\u{1}flows\0\u{1}active\0\u{1}total\0\u{3}packets_per_second\0\u{3}bytes_per_second\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularDoubleField(value: &self.seconds) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.flows) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.active) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.total) }()
+      case 5: try { try decoder.decodeSingularDoubleField(value: &self.packetsPerSecond) }()
+      case 6: try { try decoder.decodeSingularDoubleField(value: &self.bytesPerSecond) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.seconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.seconds, fieldNumber: 1)
+    }
+    if !self.flows.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.flows, fieldNumber: 2)
+    }
+    if self.active != 0 {
+      try visitor.visitSingularUInt64Field(value: self.active, fieldNumber: 3)
+    }
+    if self.total != 0 {
+      try visitor.visitSingularUInt64Field(value: self.total, fieldNumber: 4)
+    }
+    if self.packetsPerSecond.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.packetsPerSecond, fieldNumber: 5)
+    }
+    if self.bytesPerSecond.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.bytesPerSecond, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_TopFlowsReply, rhs: Sluice_V1_TopFlowsReply) -> Bool {
+    if lhs.seconds != rhs.seconds {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.active != rhs.active {return false}
+    if lhs.total != rhs.total {return false}
+    if lhs.packetsPerSecond != rhs.packetsPerSecond {return false}
+    if lhs.bytesPerSecond != rhs.bytesPerSecond {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_FlowRate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FlowRate"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}flow\0\u{3}packets_per_second\0\u{3}bytes_per_second\0\u{1}port\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._flow) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.packetsPerSecond) }()
+      case 3: try { try decoder.decodeSingularDoubleField(value: &self.bytesPerSecond) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._flow {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.packetsPerSecond.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.packetsPerSecond, fieldNumber: 2)
+    }
+    if self.bytesPerSecond.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.bytesPerSecond, fieldNumber: 3)
+    }
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_FlowRate, rhs: Sluice_V1_FlowRate) -> Bool {
+    if lhs._flow != rhs._flow {return false}
+    if lhs.packetsPerSecond != rhs.packetsPerSecond {return false}
+    if lhs.bytesPerSecond != rhs.bytesPerSecond {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Sluice_V1_FlowSummaryRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".FlowSummaryRequest"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
@@ -6132,6 +6714,254 @@ nonisolated extension Sluice_V1_PurgeFlowsReply: SwiftProtobuf.Message, SwiftPro
 
   public static func ==(lhs: Sluice_V1_PurgeFlowsReply, rhs: Sluice_V1_PurgeFlowsReply) -> Bool {
     if lhs.purged != rhs.purged {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_GetKernelRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetKernelRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_GetKernelRequest, rhs: Sluice_V1_GetKernelRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_GetKernelReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".GetKernelReply"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}in_use\0\u{1}directory\0\u{1}drained\0\u{1}flows\0\u{1}capacity\0\u{1}placed\0\u{1}withdrawn\0\u{1}refused\0\u{1}fences\0\u{3}fence_nanoseconds\0\u{1}programs\0\u{1}maps\0\u{1}waiting\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.inUse) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.directory) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.drained) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.flows) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.capacity) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.placed) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.withdrawn) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.refused) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.fences) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.fenceNanoseconds) }()
+      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.programs) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.maps) }()
+      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.waiting) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.inUse != false {
+      try visitor.visitSingularBoolField(value: self.inUse, fieldNumber: 1)
+    }
+    if !self.directory.isEmpty {
+      try visitor.visitSingularStringField(value: self.directory, fieldNumber: 2)
+    }
+    if self.drained != false {
+      try visitor.visitSingularBoolField(value: self.drained, fieldNumber: 3)
+    }
+    if self.flows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.flows, fieldNumber: 4)
+    }
+    if self.capacity != 0 {
+      try visitor.visitSingularUInt64Field(value: self.capacity, fieldNumber: 5)
+    }
+    if self.placed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.placed, fieldNumber: 6)
+    }
+    if self.withdrawn != 0 {
+      try visitor.visitSingularUInt64Field(value: self.withdrawn, fieldNumber: 7)
+    }
+    if !self.refused.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.refused, fieldNumber: 8)
+    }
+    if self.fences != 0 {
+      try visitor.visitSingularUInt64Field(value: self.fences, fieldNumber: 9)
+    }
+    if self.fenceNanoseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.fenceNanoseconds, fieldNumber: 10)
+    }
+    if !self.programs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.programs, fieldNumber: 11)
+    }
+    if !self.maps.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.maps, fieldNumber: 12)
+    }
+    if self.waiting != 0 {
+      try visitor.visitSingularUInt64Field(value: self.waiting, fieldNumber: 13)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_GetKernelReply, rhs: Sluice_V1_GetKernelReply) -> Bool {
+    if lhs.inUse != rhs.inUse {return false}
+    if lhs.directory != rhs.directory {return false}
+    if lhs.drained != rhs.drained {return false}
+    if lhs.flows != rhs.flows {return false}
+    if lhs.capacity != rhs.capacity {return false}
+    if lhs.placed != rhs.placed {return false}
+    if lhs.withdrawn != rhs.withdrawn {return false}
+    if lhs.refused != rhs.refused {return false}
+    if lhs.fences != rhs.fences {return false}
+    if lhs.fenceNanoseconds != rhs.fenceNanoseconds {return false}
+    if lhs.programs != rhs.programs {return false}
+    if lhs.maps != rhs.maps {return false}
+    if lhs.waiting != rhs.waiting {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_KernelProgram: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".KernelProgram"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}tag\0\u{1}port\0\u{1}interface\0\u{1}hook\0\u{3}xdp_mode\0\u{1}instructions\0\u{3}verified_instructions\0\u{3}jited_bytes\0\u{1}runs\0\u{3}run_nanoseconds\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.tag) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.port) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 6: try { try decoder.decodeSingularEnumField(value: &self.hook) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.xdpMode) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.instructions) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.verifiedInstructions) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.jitedBytes) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.runs) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.runNanoseconds) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.tag.isEmpty {
+      try visitor.visitSingularStringField(value: self.tag, fieldNumber: 3)
+    }
+    if !self.port.isEmpty {
+      try visitor.visitSingularStringField(value: self.port, fieldNumber: 4)
+    }
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 5)
+    }
+    if self.hook != .unspecified {
+      try visitor.visitSingularEnumField(value: self.hook, fieldNumber: 6)
+    }
+    if self.xdpMode != .unspecified {
+      try visitor.visitSingularEnumField(value: self.xdpMode, fieldNumber: 7)
+    }
+    if self.instructions != 0 {
+      try visitor.visitSingularUInt64Field(value: self.instructions, fieldNumber: 8)
+    }
+    if self.verifiedInstructions != 0 {
+      try visitor.visitSingularUInt64Field(value: self.verifiedInstructions, fieldNumber: 9)
+    }
+    if self.jitedBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.jitedBytes, fieldNumber: 10)
+    }
+    if self.runs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.runs, fieldNumber: 11)
+    }
+    if self.runNanoseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.runNanoseconds, fieldNumber: 12)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_KernelProgram, rhs: Sluice_V1_KernelProgram) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.tag != rhs.tag {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.interface != rhs.interface {return false}
+    if lhs.hook != rhs.hook {return false}
+    if lhs.xdpMode != rhs.xdpMode {return false}
+    if lhs.instructions != rhs.instructions {return false}
+    if lhs.verifiedInstructions != rhs.verifiedInstructions {return false}
+    if lhs.jitedBytes != rhs.jitedBytes {return false}
+    if lhs.runs != rhs.runs {return false}
+    if lhs.runNanoseconds != rhs.runNanoseconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Sluice_V1_KernelMap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".KernelMap"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}entries\0\u{1}used\0\u{3}memory_bytes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._used) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt32Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if self.entries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 3)
+    }
+    try { if let v = self._used {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    } }()
+    if self.memoryBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Sluice_V1_KernelMap, rhs: Sluice_V1_KernelMap) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.entries != rhs.entries {return false}
+    if lhs._used != rhs._used {return false}
+    if lhs.memoryBytes != rhs.memoryBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -17,6 +17,18 @@ enum Human {
     return decimal(value, places: 1) + " " + units[unit]
   }
 
+  /// Something a second in decimal units, without a word for it: "0.5", "999", "1.2 M".
+  static func rate(_ value: Double) -> String {
+    if value < 9.95 { return decimal(value, places: 1) }
+    var (value, unit) = (value, 0)
+    let units = ["", " k", " M", " G", " T"]
+    while value >= 999.5, unit < units.count - 1 {
+      value /= 1000
+      unit += 1
+    }
+    return decimal(value, places: unit > 0 && value < 99.95 ? 1 : 0) + units[unit]
+  }
+
   /// A span of time with the two largest units that matter: "0.25s", "12s", "3m20s", "2h05m", "4d03h".
   static func duration(milliseconds: UInt64) -> String {
     if milliseconds < 10_000 { return decimal(Double(milliseconds) / 1000, places: 2) + "s" }
