@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-peers.sh: installs the peers of the benchmarks (OVS, DPDK) and builds the traffic generator into .peers/.
+# install-peers.sh: installs the peers of the benchmarks (OVS, DPDK) and builds the traffic generators into .peers/.
 #
 # Nothing is started, and no system-wide OVS is touched: the benchmarks run private instances out of .peers/.
 set -euo pipefail
@@ -20,3 +20,4 @@ if newer $source/xdpgen.bpf.c .peers/xdpgen.bpf.o; then
 fi
 if newer $source/xdpgen.c .peers/xdpgen; then gcc -O2 -Wall -Werror $source/xdpgen.c -o .peers/xdpgen -lbpf; fi
 if newer $source/tsc.c .peers/tsc; then gcc -O2 -Wall -Werror $source/tsc.c -o .peers/tsc; fi
+if newer Benchmarks/sockgen/sockgen.c .peers/sockgen; then gcc -O2 -Wall -Werror Benchmarks/sockgen/sockgen.c -o .peers/sockgen -lpthread; fi

@@ -10,14 +10,15 @@ BIN = ROOT / ".build/release"
 
 
 class Agent:
-    """The agent in a namespace, with one worker that polls as the peers' do."""
+    """The agent in a namespace, with one worker that polls as the peers' do. `kernel` is the placement of flows in the kernel."""
 
-    def __init__(self, namespace, mode="busy"):
+    def __init__(self, namespace, mode="busy", kernel="off"):
         self.base = PEERS / f"sluice-{os.getpid()}"
         self.socket = f"{self.base}.sock"
         config = {
             "agent": {"socket": self.socket, "store": f"{self.base}.db"},
             "workers": {"count": 1, "cpus": [WORKER_CPU], "mode": mode},
+            "kernel": {"placement": kernel},
         }
         path = self.base.with_suffix(".yaml")
         path.write_text(json.dumps(config))
@@ -34,6 +35,11 @@ class Agent:
     def control(self, *arguments, timeout=120):
         prefer(self.process.pid)
         return run(BIN / "sluicectl", "--socket", self.socket, *arguments, timeout=timeout)
+
+    def uninstall(self):
+        """Ends the agent and takes away what it leaves in the kernel for the next one."""
+        run(BIN / "sluicectl", "--socket", self.socket, "agent", "uninstall", check=False)
+        self.close()
 
     def close(self):
         end(self.process)

@@ -8,7 +8,7 @@ set -euo pipefail
 build="ca-certificates git make pkg-config binutils g++ libbpf-dev libelf-dev libmnl-dev
   libnuma-dev libsqlite3-dev zlib1g-dev"
 test="iproute2 iputils-ping iperf3 procps util-linux curl python3 python3-venv"
-bench="ethtool openvswitch-switch openvswitch-switch-dpdk dpdk librte-net-af-xdp23 librte-net-pcap23 librte-net-null23
+bench="ethtool iperf3 iputils-ping openvswitch-switch openvswitch-switch-dpdk dpdk librte-net-af-xdp23 librte-net-pcap23 librte-net-null23
   iproute2 python3"
 
 wanted=""
