@@ -198,7 +198,7 @@ def deny_sluice(seconds):
             def dropped():
                 began = time.monotonic()
                 port = json.loads(agent.control("port", "show", "s0", "-o", "json"))
-                drops = sum(counter["packets"] for counter in port["xdp"] if counter["name"].startswith("deny"))
+                drops = sum(count for name, count in port["xdpCounters"].items() if name.startswith("deny"))
                 return drops, (began + time.monotonic()) / 2
 
             count, began = dropped()

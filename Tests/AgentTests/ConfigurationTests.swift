@@ -76,7 +76,7 @@ import Testing
     ("workers: {count: 1, cpus: [0, 1]}", "f.yaml:1:27: key 'workers.cpus': 2 CPUs for 1 workers; expected one CPU for each worker (workers.count)"),
     ("workers: {cpus: [1, 1], count: 2}", "f.yaml:1:21: key 'workers.cpus[1]': CPU 1 is given twice; expected one CPU for each worker"),
     ("agent: text", "f.yaml:1:8: key 'agent': expected a mapping with keys socket, group, store, logLevel, logFormat, found the text \"text\""),
-    ("- a", "f.yaml:1:1: expected a mapping with keys agent, metrics, workers, ports, rules, found a list"),
+    ("- a", "f.yaml:1:1: expected a mapping with keys agent, metrics, workers, kernel, ports, rules, found a list"),
     ("agent: {socket: sock}", "f.yaml:1:17: key 'agent.socket': expected an absolute path of a file, found the text \"sock\""),
     ("agent: {group: 5}", "f.yaml:1:16: key 'agent.group': expected text, found the number 5; put it in quotes"),
     ("ports: [{interface: eth0}]", "f.yaml:1:9: key 'ports[0]': key 'name' is missing; expected the name of the port"),
