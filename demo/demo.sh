@@ -6,7 +6,7 @@
 #     db  10.77.0.3 --veth--+
 #
 # The four are network namespaces of this machine with names of this run. The interfaces keep the kernel's defaults:
-# nobody turns checksum or segmentation offload off. Exits non-zero when any step failed.
+# nobody turns checksum or segmentation offload off. Busy flows move into the kernel by themselves. Exits non-zero when any step failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,6 +32,7 @@ bin=$PWD/.build/release
 run=$(mktemp -d /tmp/sluice-demo.XXXXXX)
 prefix=sluice-demo-$$
 socket=$run/sluice.sock
+pins=/sys/fs/bpf/$prefix
 agent=""
 servers=()
 failures=()
@@ -43,6 +44,8 @@ cleanup() {
   set +e
   for pid in "${servers[@]}" $agent; do kill "$pid" 2>/dev/null; done
   for pid in "${servers[@]}" $agent; do wait "$pid" 2>/dev/null; done
+  # What executes flows in the kernel outlives an agent that is merely ended.
+  [ -z "$agent" ] || in_ns node "$bin/sluiced" --config "$run/sluiced.yaml" --uninstall >/dev/null
   for namespace in node web db outside; do ip netns del "$prefix-$namespace" 2>/dev/null; done
   rm -rf "$run"
   exit $status
@@ -107,6 +110,7 @@ title "the agent"
 cat >"$run/sluiced.yaml" <<YAML
 agent: {socket: $socket, store: $run/sluice.db}
 workers: {count: 1, cpus: [$(($(nproc) > 1 ? 1 : 0))]}
+kernel: {directory: $pins}
 YAML
 start_in node "$bin/sluiced" --config "$run/sluiced.yaml"
 agent=$!
@@ -145,6 +149,8 @@ show_ctl port list
 show_ctl port show web
 show_ctl fdb list
 show_ctl flow list
+show_ctl kernel show
+if ! ctl flow list | grep -qw kernel; then failures+=("no flow went into the kernel"); fi
 mac() { ip -n "$prefix-$1" -o link show eth0 | sed 's/.*ether \([^ ]*\).*/\1/'; }
 show_ctl trace "in_port=web,tcp,dl_src=$(mac web),dl_dst=$(mac db),nw_src=10.77.0.2,nw_dst=10.77.0.3,tp_dst=80"
 show_ctl worker show
@@ -158,11 +164,17 @@ show_ctl rule del icmp,nw_dst=10.77.0.1
 show_in web ping -c 2 -i 0.2 -W 2 10.77.0.1
 
 # --- the end -----------------------------------------------------------------------------------------------------------
-title "the agent stops and leaves nothing"
-kill -TERM "$agent"
+title "the agent is ended in the middle of a transfer, which the kernel goes on forwarding"
+(sleep 2; kill -TERM "$agent") &
+throughput web -c 10.77.0.3 -t 4
 wait "$agent" || failures+=("the agent's exit status was $?")
+
+title "and is removed"
+show_in node "$bin/sluiced" --config "$run/sluiced.yaml" --uninstall
 agent=""
 if ip -n "$prefix-node" link show | grep -E 'xdp'; then failures+=("an XDP program was left attached"); fi
+if in_ns node tc qdisc show | grep clsact; then failures+=("a tc program was left attached"); fi
+[ ! -e "$pins" ] || failures+=("$pins was left behind")
 [ ! -e "$socket" ] || failures+=("the socket was left behind")
 
 if [ ${#failures[@]} -gt 0 ]; then

@@ -55,7 +55,8 @@ class Agent:
             "agent": {"socket": self.socket, "store": str(self.store), "logLevel": "debug"},
             "metrics": {"address": METRICS},
             "workers": {"count": 1, "cpus": [worker_cpu()]},
-            "kernel": {"directory": str(self.pins)},
+            # Tests of the workers want every packet there; test_kernel.py says otherwise.
+            "kernel": {"placement": "off", "directory": str(self.pins)},
         }
         for name, section in sections.items():
             if isinstance(section, dict):

@@ -28,7 +28,7 @@ public enum PortHook: String, Sendable, CaseIterable {
 /// Section `kernel`.
 public struct KernelSection: Sendable, Equatable {
   /// Of ports that do not say.
-  public var placement = PortPlacement.off
+  public var placement = PortPlacement.auto
   /// Slots for flows in the kernel's table: a power of two.
   public var flows = 131_072
   /// Where programs' maps are pinned, so that the next agent finds them.
