@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# results.sh [--quick]: runs every benchmark but veth.sh and writes RESULTS.md: the machine, the date, the tables, missed goals included.
+# results.sh [--quick]: runs every benchmark but veth.sh and kernel.sh and writes RESULTS.md: the machine, the date, the tables, missed goals included.
 #
 # The figures as JSON are kept in .peers/results/; `results.py` makes the page anew from them. Takes about half an hour, --quick five minutes.
 set -euo pipefail
