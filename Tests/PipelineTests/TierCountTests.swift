@@ -49,7 +49,7 @@ import Testing
     try bench.expectNoLeak()
   }
 
-  @Test func theCountsOfAnOldAnswerAreItsRulesAndTheNewOneBeginsAtZero() throws {
+  @Test func theCountsOfAnOldAnswerAreItsRulesAndTheNewOneBeginsAtZero() async throws {
     let tier = FakeTier()
     tier.lateHits = 3
     let bench = try SwitchBench(tier: tier, placement: .eager, rules: ["priority=1,udp,actions=output:2"])
@@ -74,7 +74,8 @@ import Testing
         return nil
       }
     }
-    #expect(eventually { ends().count == 3 })
+    // The log needs a thread of the pool that tests run on: waiting must not hold one.
+    for _ in 0..<1000 where ends().count < 3 { try await Task.sleep(for: .milliseconds(10)) }
     #expect(ends() == [14, 103, 4])
     try bench.expectNoLeak()
   }
