@@ -88,7 +88,7 @@ extension SwitchCore {
     // A flow that was made since the start may have been offered and taken on its own.
     guard record.pointee.placement != .held, let plan = plans[record.pointee.plan] else { return false }
     let same = TierFlow(
-      key: flow.key, mask: flow.mask, actions: plan.actions, port: flow.port, worker: handle.worker, id: record.pointee.id)
+      key: flow.key, mask: flow.mask, actions: plan.actions, port: flow.port, worker: workerToWaitFor(handle), id: record.pointee.id)
     guard tiers.tier.adopt(flow.handle, as: same) else { return false }
     tiers.refusals.release(record.pointee.placement)
     tiers.hold(handle, flow.handle, port: flow.port, now: max(1, flow.counts.usedNanoseconds))

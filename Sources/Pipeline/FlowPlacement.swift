@@ -99,8 +99,8 @@ extension SwitchCore {
     let key = book.key(of: handle.slot)
     guard let plan = plans[record.pointee.plan], key[.recircID] == 0 else { return }
     let flow = TierFlow(
-      key: key, mask: book.worker.slab.mask(record.pointee.mask), actions: plan.actions, port: record.pointee.port, worker: handle.worker,
-      id: record.pointee.id)
+      key: key, mask: book.worker.slab.mask(record.pointee.mask), actions: plan.actions, port: record.pointee.port,
+      worker: workerToWaitFor(handle), id: record.pointee.id)
     let before = record.pointee.placement
     do throws(TierRefusal) {
       guard tiers.admits(flow.port) else { throw Self.shareRefusal }
@@ -110,6 +110,13 @@ extension SwitchCore {
       record.pointee.placement = tiers.note(error)
     }
     tiers.refusals.release(before)
+  }
+
+  /// The worker whose queues have to have been empty before the tier may execute a flow, for its packets to keep their order.
+  func workerToWaitFor(_ handle: FlowHandle) -> Int {
+    let port = Int(books[handle.worker].record(handle.slot).pointee.port)
+    let isAlone = portRecords[port]?.queues.allSatisfy { !$0.queue.receives || $0.worker == handle.worker } ?? true
+    return isAlone ? handle.worker : TierFlow.severalWorkers
   }
 
   /// Offers a flow with a new answer.

@@ -66,6 +66,9 @@ final class TierBook {
   /// Rounds of the clock hand, half a second each, after which what was refused for the time being is offered again.
   static let patience: UInt64 = 8
 
+  /// Refusals that idle flows are to make room for.
+  private static let crowdingCauses: Set<String> = ["table-full", "bucket-full", "masks", "programs", "port-share"]
+
   init(tier: any FlowTier) { self.tier = tier }
 
   /// Somebody found no room lately.
@@ -87,7 +90,7 @@ final class TierBook {
 
   /// Notes a refusal and returns what the flow's record has to say.
   func note(_ refusal: TierRefusal) -> PlacementMark {
-    if refusal.isTemporary { crowdedRound = round }
+    if Self.crowdingCauses.contains(refusal.cause) { crowdedRound = round }
     return refusals.note(refusal, retryRound: round + Self.patience)
   }
 

@@ -15,10 +15,13 @@ public struct TierFlow: Sendable {
   public var actions: [FlowAction]
   /// The index of the ingress port, which every mask looks at.
   public var port: PortIndex
-  /// The worker that holds the flow.
+  /// The worker that has the packets which went up before the flow was placed, or `severalWorkers`.
   public var worker: Int
   /// The flow's number, for people.
   public var id: UInt64
+
+  /// The port's packets come up to more than one worker, so that no single one can say when the last has passed.
+  public static let severalWorkers = Int.max
 
   public init(key: FlowKey, mask: FlowMask, actions: [FlowAction], port: PortIndex, worker: Int, id: UInt64) {
     self.key = key
