@@ -179,7 +179,8 @@ extension Sluice_V1_FlowSummaryReply {
     widened = UInt64(summary.widened)
     // A flow is executed by the first tier that holds it.
     byTier = summary.tiers.map { .with($0.tier, UInt64($0.flows)) }
-    byTier.append(.with(TierState.user, flows - byTier.reduce(0) { $0 + $1.count }))
+    // Tiers and flows are counted one after the other, so there may seem to be more placed than there are.
+    byTier.append(.with(TierState.user, flows - min(flows, byTier.reduce(0) { $0 + $1.count })))
     byTier.removeAll { $0.count == 0 }
     let flowsOfTable = Dictionary(summary.byTable.map { ($0.table, $0.flows) }, uniquingKeysWith: +)
     tables = core.rules.inUse.map { table in
