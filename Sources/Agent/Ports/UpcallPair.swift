@@ -21,8 +21,9 @@ struct UpcallPair {
 
   /// The most with which a veth takes an XDP program on the other end: a page without headroom and skb_shared_info (veth_xdp_set).
   static let mtu: UInt32 = 3506
-  /// The largest MTU of a port whose packets go up here: a header of 16 bytes comes on top.
-  static let largestPortMTU = mtu - 16
+  /// The largest MTU of a port whose packets go up here. A header of 16 bytes comes on top, and a second VLAN tag: interfaces let pass one
+  /// more than their MTU says.
+  static let largestPortMTU = mtu - 20
 
   /// Packets that may wait to enter. The ring between the ends has 256 places and a burst of unsegmented TCP is many times that; since
   /// Linux 6.16 a veth says that it is full, and what waits is not lost.
