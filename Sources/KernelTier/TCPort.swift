@@ -33,6 +33,10 @@ public final class TCPort: Sendable {
 
   public var programID: UInt32 { identity.id }
 
+  /// Whether it is still this instance that is the first filter: nobody is told when somebody replaces the qdisc.
+  /// - Throws: `.system` when the kernel does not say, as for an interface that is gone.
+  public func isInPlace() throws(KernelTierError) -> Bool { try BPFSystem.tcProgramID(interface: interfaceIndex) == programID }
+
   /// Loads an instance of the program and makes it the first filter of what an interface receives.
   ///
   /// `// tc qdisc add dev X clsact; tc filter replace dev X ingress prio 1 handle 1 bpf direct-action ...`

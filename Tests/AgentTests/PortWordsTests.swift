@@ -90,6 +90,26 @@ import Testing
     }
   }
 
+  @Test func whatTheWayUpHasIsNoQueuesToGiveBack() {
+    var budget = FrameBudget(frames: 16384)
+    budget.reserved = 4096
+    for _ in 0..<6 {
+      guard let share = budget.shareForOneMore() else { break }
+      budget.take(share)
+    }
+    #expect(budget.shares == [2048, 2048, 2048, 2048, 1024, 1024])
+    // One more has to wait for the others, which get what is fair then, and that is no little.
+    #expect(budget.shareForOneMore() == nil && budget.fairShare(queues: 7) == 1024)
+  }
+
+  @Test func queuesThatWereThereBeforeTheWayUpAreOverdrawn() {
+    var budget = FrameBudget(frames: 16384)
+    for _ in 0..<6 { budget.take(2048) }
+    #expect(!budget.isOverdrawn)
+    budget.reserved = 4096
+    #expect(budget.isOverdrawn)
+  }
+
   @Test func fewQueuesGetDeepRingsAndManyShallowOnes() {
     let budget = FrameBudget(frames: 16384)
     #expect(budget.fairShare(queues: 1) == 2048)

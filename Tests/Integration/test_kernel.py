@@ -344,6 +344,24 @@ def test_a_second_agent_does_not_share_the_table(agent, net, pair):
         other.close()
 
 
+def test_uninstall_leaves_the_table_of_another_agent(agent, net, pair):
+    other = Agent(net.namespace("other"), kernel={"placement": "eager", "directory": str(agent.pins)})
+    try:
+        other.start()
+        assert "another agent" in other.ctl("agent", "uninstall").stdout
+    finally:
+        other.close()
+    assert list(agent.pins.glob("v*/*")), "the maps of the first agent are gone"
+    pair[0].ping(pair[1].ip4)
+
+
+def test_a_tc_program_that_somebody_took_off_comes_back(agent, net, pair):
+    net.node.run("tc", "qdisc", "del", "dev", "c1", "clsact")
+    assert not tc_programs(net, "c1")
+    eventually(lambda: tc_programs(net, "c1"), 12)
+    pair[0].ping(pair[1].ip4)
+
+
 def test_without_placement_everything_is_as_before(net):
     agent = Agent(net.node)
     try:

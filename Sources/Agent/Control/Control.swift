@@ -43,6 +43,8 @@ actor Control {
   var rulesAreOperators = false
   /// The agent is about to end.
   var isDraining = false
+  /// Every port that can be was opened once, so the kernel's table can be judged.
+  var hasStarted = false
   /// nil until a port wants it.
   var kernel: KernelSide?
   /// No flow is placed in the kernel, whatever ports say.
@@ -81,7 +83,9 @@ actor Control {
     // Programs that an agent before left are replaced when every port can be sent to: what they let go of must find its way.
     for port in portsInOrder { bringUp(port, connects: false) }
     for port in portsInOrder where port.attachment != nil { connectAtStart(port) }
+    hasStarted = true
     adoptKernelFlows()
+    if configuration.kernel.placement == .off { leaveKernel() }
   }
 
   /// Takes everything down for the end of the agent, but what the kernel executes without it: the programs of ports whose flows are
@@ -109,6 +113,8 @@ actor Control {
     forgetEndedRules()
     guard ticks % Self.retrySeconds == 0 else { return }
     for port in portsInOrder where port.attachment == nil { bringUp(port) }
+    reopenUpIfMissing()
+    replaceLostTCPrograms()
     followPeers()
   }
 

@@ -38,6 +38,8 @@ extension Control {
       port.shortcoming = plan.shortcoming
     } catch {
       for place in taken { budgets[place.worker].giveBack(place.share) }
+      // The next attempt is to know what the agent before left, too.
+      if let inherited = plan.inherited { kernel?.unclaim(inherited) }
       throw Self.failure(error, port)
     }
     if connects { try connect(port) }
@@ -196,6 +198,16 @@ extension Control {
     }
   }
 
+  /// Looks whether tc programs are where they were put; called every few seconds, because no event tells of it.
+  func replaceLostTCPrograms() {
+    for port in portsInOrder {
+      guard let tc = port.attachment?.tc, (try? tc.isInPlace()) == false else { continue }
+      logger.warning("somebody took the port's tc program off; attaching again", metadata: ["port": "\(port.name)"])
+      detach(port)
+      bringUp(port)
+    }
+  }
+
   /// Says how an attached port is doing.
   func settle(_ port: ManagedPort) {
     guard let attachment = port.attachment else { return }
@@ -211,8 +223,8 @@ extension Control {
       change(
         port,
         to: .degraded(
-          "the MTU became \(link.mtu), more than AF_XDP carries here (\(attachment.largestMTU)): larger packets are lost; "
-            + "lower it with: ip link set \(link.name) mtu \(InterfaceAttachment.largestMTU)"))
+          "the MTU became \(link.mtu), more than the port carries (\(attachment.largestMTU)): larger packets are lost; "
+            + "lower it with: ip link set \(link.name) mtu \(attachment.largestMTU)"))
     } else if let reason = attachment.unsegmentedReason {
       change(
         port,

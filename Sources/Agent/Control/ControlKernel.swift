@@ -34,18 +34,20 @@ extension Control {
           "port \(port.name): interface \(link.name) has MTU \(link.mtu), the way up for tc carries \(UpcallPair.largestPortMTU); lower it with: "
             + "ip link set dev \(link.name) mtu \(UpcallPair.largestPortMTU)")
       }
+      // Making room for the way up opens other ports again, so it comes before the choice of an index that must be free.
+      let up: Result<UpcallPath, any Error>? = plan.hook == .tc || wanted != .off ? Result { try openUp(side) } : nil
       let taken = Set(ports.values.compactMap { $0 === port ? nil : $0.attachment?.index })
       guard let index = side.index(forInterface: UInt32(link.index), taken: taken) else {
         throw PortFailure.limit("port \(port.name): there are \(WorkerCounters.portCapacity) ports already, which is the limit")
       }
       plan.index = index
       plan.inherited = side.claim(interface: UInt32(link.index), index: index)
-      if plan.hook == .tc || wanted != .off {
-        let up = try openUp(side)
+      if let up = try up?.get() {
         plan.flows = FlowHookSpec(maps: side.maps, port: index, upInterfaceIndex: up.entryIndex, isWithTC: plan.hook == .xdp)
       }
       troubles["kernel tier"] = nil
     } catch {
+      if request.hook == .tc, let inherited = plan.inherited { kernel?.unclaim(inherited) }
       if let failure = error as? PortFailure, request.hook == .tc { throw failure }
       if request.hook == .tc { throw .refused("port \(port.name): \(error)") }
       let reason = "flows stay in user space: \(error)"
@@ -91,6 +93,8 @@ extension Control {
         "directory": "\(side.directory.current)", "slots": "\(side.maps.slots)",
         "ports of the agent before": "\(side.inherited.count)",
       ])
+    // At start the ports come first.
+    if hasStarted { adoptKernelFlows() }
     return side
   }
 
@@ -98,8 +102,7 @@ extension Control {
     if let up = side.up { return up }
     let worker = UpcallPath.worker
     let share = UpcallPath.share(of: budgets[worker].frames)
-    if budgets[worker].shareForOneMore() == nil { shrinkShares(of: worker) }
-    budgets[worker].take(share)
+    budgets[worker].reserved = share
     do {
       let up = try UpcallPath.open(memory: plane.workers[worker].memory, share: share)
       let queue = up.queue
@@ -111,18 +114,20 @@ extension Control {
         throw error
       }
       side.up = up
+      // Not before: ports that are opened again ask for the way up.
+      if budgets[worker].isOverdrawn { shrinkShares(of: worker) }
       return up
     } catch {
-      budgets[worker].giveBack(share)
+      budgets[worker].reserved = 0
       throw error
     }
   }
 
   private func closeUp(_ side: KernelSide) {
-    guard let up = side.up else { return }
+    guard side.up != nil else { return }
     side.up = nil
     try? onPlane { core in core.setUpcallQueue(nil) }
-    budgets[UpcallPath.worker].giveBack(up.share)
+    budgets[UpcallPath.worker].reserved = 0
   }
 
   /// Opens the way up again. What is on its way there is lost; what the kernel executes is not concerned.
@@ -130,14 +135,37 @@ extension Control {
   private func reopenUp(_ side: KernelSide, because reason: String, isGone: Bool) {
     logger.notice("opening the way up for tc programs again", metadata: ["reason": "\(reason)"])
     closeUp(side)
-    do {
-      _ = try openUp(side)
-    } catch {
-      troubles["kernel tier"] = "\(error)"
-      logger.error("the way up for tc programs could not be opened", metadata: ["reason": "\(error)"])
-    }
+    retryUp(side)
     guard isGone else { return }
     for port in portsInOrder where port.attachment?.plan.flows != nil {
+      detach(port)
+      bringUp(port)
+    }
+  }
+
+  /// Opens the way up, or notes why it stays closed; a reason is logged once.
+  private func retryUp(_ side: KernelSide) {
+    do {
+      _ = try openUp(side)
+      troubles["kernel tier"] = nil
+    } catch {
+      let reason = "the way up for tc programs could not be opened: \(error)"
+      guard troubles.updateValue(reason, forKey: "kernel tier") != reason else { return }
+      logger.error("the way up for tc programs could not be opened", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  /// Tries again to open a way up that could not be opened again: until then whatever the kernel's table does not know is lost.
+  func reopenUpIfMissing() {
+    guard let kernel, kernel.up == nil, !isDraining else { return }
+    let senders = portsInOrder.filter { $0.attachment?.plan.flows != nil }
+    guard !senders.isEmpty else { return }
+    retryUp(kernel)
+    guard let up = kernel.up else { return }
+    logger.notice("the way up for tc programs is open again")
+    // The pair may be another one by now.
+    for port in senders {
+      guard let flows = port.attachment?.plan.flows, flows.upInterfaceIndex != up.entryIndex else { continue }
       detach(port)
       bringUp(port)
     }
@@ -190,7 +218,6 @@ extension Control {
         logger.warning("the flow table of another version could not be removed", metadata: ["reason": "\(error)"])
       }
     }
-    if !usesKernel, configuration.kernel.placement == .off { closeKernel() }
   }
 
   /// Whether a port's packets meet the kernel's table.
@@ -206,12 +233,15 @@ extension Control {
     closeUp(side)
     try? onPlane { core in core.setKernel(nil) }
     kernel = nil
-    for sentence in KernelRemains(root: side.directory.root).removePinsAndPair() { logger.notice("\(sentence)") }
+    // Until the directory is empty it is claimed.
+    withExtendedLifetime(side) {
+      for sentence in KernelRemains(root: side.directory.root).removePinsAndPair() { logger.notice("\(sentence)") }
+    }
   }
 
-  /// At the agent's end: what no port uses any more goes, the rest stays.
+  /// What no port uses any more goes, the rest stays. After a start that failed all stays: ports were not even looked at.
   func leaveKernel() {
-    if kernel != nil, !usesKernel { closeKernel() }
+    if hasStarted, kernel != nil, !usesKernel { closeKernel() }
   }
 
   // MARK: - Ports
@@ -282,14 +312,22 @@ extension Control {
     logger.notice("removing everything from the kernel")
     for port in portsInOrder { detach(port) }
     isDraining = true
-    var removed: [String] = []
+    let root = kernel?.directory.root ?? configuration.kernel.directory
+    let claim: PinDirectory?
+    do {
+      claim = try kernel?.directory ?? (PinDirectory.isInUse(root) ? PinDirectory(claiming: root) : nil)
+    } catch {
+      // What has our name may be the other agent's, so only what is known to be of this one's ports goes.
+      logger.warning("what is in the kernel belongs to another agent and stays", metadata: ["reason": "\(error)"])
+      for port in portsInOrder { removePair(of: port) }
+      return ["this agent's ports let go of their interfaces; maps and programs that other agents left stay: \(error)"]
+    }
     if let side = kernel {
       closeUp(side)
       try? onPlane { core in core.setKernel(nil) }
       kernel = nil
     }
-    removed += KernelRemains(root: configuration.kernel.directory).removeAll()
-    return removed
+    return withExtendedLifetime(claim) { KernelRemains(root: root).removeAll() }
   }
 
   /// For `status`.

@@ -214,7 +214,7 @@ extension Control {
 
   /// Removes the veth pair of an internal port that is not to be. One that is wanted keeps it, even while it cannot be
   /// opened, because the host may have put addresses on its end.
-  private func removePair(of port: ManagedPort) {
+  func removePair(of port: ManagedPort) {
     guard port.request.kind == .internal else { return }
     do {
       var socket = try NetlinkSocket(.route)

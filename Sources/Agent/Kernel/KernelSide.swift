@@ -51,6 +51,9 @@ final class KernelSide {
     return before
   }
 
+  /// Takes a claim back: the port could not be opened, and is tried again.
+  func unclaim(_ port: KernelPort) { inherited[port.interfaceIndex] = port }
+
   /// Forgets ports of the agent before that no interface claimed.
   /// - Returns: what they were.
   func dropInherited() -> [KernelPort] {

@@ -2,13 +2,15 @@
 //
 // How many frames of a worker's memory each of its queues may have lent to the kernel for receiving. Few queues get deep
 // rings, many queues get shallow ones, and together they never take so much that forwarding has no frame left.
-// Invariant: the sum of the shares is at most 7/8 of the frames, as long as there are frames for the smallest share of
-//            each.
+// Invariant: the sum of the shares, with what is reserved, is at most 7/8 of the frames, as long as there are frames for the
+//            smallest share of each. What is reserved is at most a quarter, so that fair shares always fit.
 // Threads: a value.
 
 /// The shares of one worker's frames.
 struct FrameBudget {
   let frames: Int
+  /// Frames that the way up has, whatever the queues of ports do: they share what is left.
+  var reserved = 0
   /// The shares in force.
   private(set) var shares: [Int] = []
 
@@ -17,12 +19,15 @@ struct FrameBudget {
 
   init(frames: Int) { self.frames = frames }
 
-  private var limit: Int { frames - frames / 8 }
+  private var limit: Int { frames - frames / 8 - reserved }
+
+  /// Whether the queues have more than they may by now, because something was reserved after they took it.
+  var isOverdrawn: Bool { shares.reduce(0, +) > limit }
 
   /// The share that each of `queues` queues can have: a power of two.
   func fairShare(queues: Int) -> Int {
     var share = Self.largestShare
-    while share > Self.smallestShare, share * max(queues, 1) > frames * 3 / 4 { share /= 2 }
+    while share > Self.smallestShare, share * max(queues, 1) > (frames - reserved) * 3 / 4 { share /= 2 }
     return share
   }
 
