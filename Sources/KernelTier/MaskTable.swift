@@ -22,7 +22,7 @@ struct MaskTable {
 
   /// A port's list.
   private struct List {
-    /// As the programs see it. A mask without uses is a place that is free.
+    /// As the programs see it. A mask without uses is a place that is free, and so is one that stands further in front, too.
     var entries: [UInt16] = []
     /// Flows of the port with a mask.
     var uses: [UInt16: Int] = [:]
@@ -54,11 +54,11 @@ struct MaskTable {
     if let known = numbers[mask] { number = known } else {
       guard Self.hasPlace(list) else { throw Self.full(port) }
       number = try add(mask, fence: fence)
+      // Taking numbers back may have changed this list, and the number may be one that it had.
+      list = lists[port] ?? List()
     }
     if list.uses[number, default: 0] == 0, !list.entries.contains(number) {
-      // Taking numbers back may have emptied places of this list.
-      list = lists[port] ?? List()
-      if let vacant = list.entries.firstIndex(where: { list.uses[$0, default: 0] == 0 }) {
+      if let vacant = Self.vacancy(list) {
         list.entries[vacant] = number
         write(list.entries, at: vacant, port: port)
       } else {
@@ -81,7 +81,9 @@ struct MaskTable {
     let left = list.uses[number, default: 1] - 1
     list.uses[number] = left == 0 ? nil : left
     let before = list.entries.count
-    while let last = list.entries.last, list.uses[last, default: 0] == 0 { list.entries.removeLast() }
+    while let last = list.entries.last, list.uses[last, default: 0] == 0 || list.entries.dropLast().contains(last) {
+      list.entries.removeLast()
+    }
     if list.entries.count < before { writeCount(list.entries.count, port: port) }
     lists[port] = list.entries.isEmpty ? nil : list
   }
@@ -141,7 +143,15 @@ struct MaskTable {
   // MARK: Numbers
 
   private static func hasPlace(_ list: List) -> Bool {
-    list.entries.count < listLimit || list.entries.contains { list.uses[$0, default: 0] == 0 }
+    list.entries.count < listLimit || vacancy(list) != nil
+  }
+
+  /// The first place that another mask may take: its mask has no flows of the port, or stands further in front, too, where it stays.
+  private static func vacancy(_ list: List) -> Int? {
+    list.entries.indices.first { place in
+      let number = list.entries[place]
+      return list.uses[number, default: 0] == 0 || list.entries[..<place].contains(number)
+    }
   }
 
   private static func full(_ port: PortIndex) -> TierRefusal {
@@ -150,10 +160,11 @@ struct MaskTable {
 
   private mutating func add(_ mask: FlowMask, fence: () -> Void) throws(TierRefusal) -> UInt16 {
     if let place = masks.indices.dropFirst().first(where: { masks[$0] == nil }) { return put(mask, place) }
-    takeBack(fence: fence)
-    guard let place = masks.indices.dropFirst().first(where: { masks[$0] == nil }) else {
+    // Without a mask to take back, waiting for the programs would be for nothing.
+    guard let place = masks.indices.dropFirst().first(where: { uses[$0] == 0 }) else {
       throw .temporary("masks", "the kernel tier has \(masks.count - 1) different masks, which is all it can hold")
     }
+    takeBack(fence: fence)
     return put(mask, place)
   }
 
@@ -178,7 +189,7 @@ struct MaskTable {
         list.entries[place] = stay
         write(list.entries, at: place, port: port)
       }
-      // What stands twice is once too many, but harmless; the places at the end can go.
+      // What stands twice is once too many, but harmless: its place is free for another mask, and at the end it goes.
       while list.entries.count > 1, let last = list.entries.last, list.entries.dropLast().contains(last) { list.entries.removeLast() }
       writeCount(list.entries.count, port: port)
       lists[port] = list

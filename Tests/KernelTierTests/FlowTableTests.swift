@@ -257,6 +257,69 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     #expect(masks.count == 0)
   }
 
+  /// A mask that looks at the source address only, another one for each number.
+  private static func mask(_ number: Int) -> FlowMask {
+    var mask = FlowMask()
+    mask[.ipv4Src] = UInt128(number + 1)
+    return mask
+  }
+
+  /// What programs look packets of a port up with.
+  private static func list(of port: Int, _ maps: FlowTableMaps) -> [UInt16] {
+    let port = maps.ports.base[port]
+    return withUnsafeBytes(of: port.masks) { $0.prefix(Int(port.mask_count)).map(UInt16.init) }
+  }
+
+  /// Uses masks on a port of its own, one after the other, until numbers were taken back.
+  private static func exhaust(_ masks: inout MaskTable) throws {
+    for i in 1000..<2000 {
+      var fences = 0
+      masks.unuse(try masks.use(mask(i), port: 9, fence: { fences += 1 }), port: 9)
+      guard fences == 0 else { return }
+    }
+    Issue.record("no number was taken back")
+  }
+
+  @Test func aMaskWithANumberTakenBackFromThePortsListIsFound() throws {
+    let maps = try FlowTableMaps.create(flows: 1024)
+    var masks = MaskTable(maps: maps)
+    let first = try masks.use(Self.mask(1), port: 1, fence: {})
+    let second = try masks.use(Self.mask(2), port: 1, fence: {})
+    masks.unuse(first, port: 1)
+    for i in 3..<256 { masks.unuse(try masks.use(Self.mask(i), port: 9, fence: {}), port: 9) }
+    var fences = 0
+    let third = try masks.use(Self.mask(300), port: 1, fence: { fences += 1 })
+    #expect(fences == 1)
+    #expect(third == first)
+    #expect(Set(Self.list(of: 1, maps)) == [second, third])
+    #expect(masks.list(of: 1) == Self.list(of: 1, maps))
+  }
+
+  @Test func placesOfMasksTakenBackAreUsedAgain() throws {
+    let maps = try FlowTableMaps.create(flows: 1024)
+    var masks = MaskTable(maps: maps)
+    var numbers = try (0..<15).map { try masks.use(Self.mask($0), port: 1, fence: {}) }
+    for number in numbers[1..<14] { masks.unuse(number, port: 1) }
+    try Self.exhaust(&masks)
+    numbers.replaceSubrange(1..<14, with: try (20..<33).map { try masks.use(Self.mask($0), port: 1, fence: {}) })
+    #expect(Self.list(of: 1, maps).count == 15)
+    #expect(Set(Self.list(of: 1, maps)) == Set(numbers))
+    // Copies at the end go with the last mask behind which they stood.
+    for number in numbers[1..<14] { masks.unuse(number, port: 1) }
+    try Self.exhaust(&masks)
+    masks.unuse(numbers[14], port: 1)
+    #expect(Self.list(of: 1, maps) == [numbers[0]])
+  }
+
+  @Test func withAllMasksInUseNobodyWaits() throws {
+    let maps = try FlowTableMaps.create(flows: 1024)
+    var masks = MaskTable(maps: maps)
+    for i in 0..<255 { _ = try masks.use(Self.mask(i), port: PortIndex(1 + i / 15), fence: {}) }
+    #expect(throws: TierRefusal.self) {
+      _ = try masks.use(Self.mask(300), port: 30, fence: { Issue.record("there is nothing to wait for") })
+    }
+  }
+
   @Test func programsAreShared() throws {
     let table = try Table()
     let actions: [FlowAction] = [.decrementTTL, .output(2)]
