@@ -77,8 +77,9 @@ public final class Policy: Sendable {
     var usedLimits: Set<UInt32> = []
     for index in 0..<PolicyTable.slotCount {
       guard let words = table.table.words(at: index) else { continue }
-      // A limit whose bucket another entry has, too, or that nobody wrote: it goes, and the agent adds it again.
-      guard let key = words.key, !Self.isLimit(key) || Self.claim(table.table[index].limit, &usedLimits) else {
+      // A limit whose bucket another entry has, too, or words that are no key as we write it, whose hints could lie anywhere: it goes, and
+      // the agent adds it again.
+      guard let key = words.key, PolicyWords(key) == words, !Self.isLimit(key) || Self.claim(table.table[index].limit, &usedLimits) else {
         table.table.remove(at: index)
         continue
       }

@@ -70,7 +70,7 @@ struct PolicyTable {
       if distance == Int(SLUICE_POLICY_REACH) { return nil }
       index = (index + 1) & (Self.slotCount - 1)
     }
-    for step in 0..<distance { slots[(place + step) & (Self.slotCount - 1)].beyond += 1 }
+    for step in 0..<distance { slots[(place + step) & (Self.slotCount - 1)].beyond &+= 1 }
     let slot = slots + index
     slot.pointee.key.1 = words.word1
     slot.pointee.key.2 = words.word2
@@ -83,13 +83,13 @@ struct PolicyTable {
     return index
   }
 
-  /// Takes an entry out; hints to it stay until the next rebuild.
+  /// Takes an entry out; hints to it stay until the next rebuild. Counts that an agent which was killed left wrong wrap until then.
   func remove(at index: Int) {
     guard let words = words(at: index) else { return }
     sluice_store_release_u64(&slots[index].key.0, 0)
     var at = words.place
     while at != index {
-      slots[at].beyond -= 1
+      slots[at].beyond &-= 1
       at = (at + 1) & (Self.slotCount - 1)
     }
   }
