@@ -306,18 +306,15 @@ static __always_inline int sluice_xdp_dry_output(struct xdp_md *ctx, __u32 port)
 	return SLUICE_DRY_DONE;
 }
 
-/*
- * Sends a frame out of a port that takes it. SLUICE_XDP_UP, with nothing counted, when the port's device was taken away since that was seen:
- * XDP's own fallback would drop the frame.
- */
+/* Sends a frame out of a port that takes it. */
 static __always_inline int sluice_xdp_output(struct xdp_md *ctx, __u32 port)
 {
 	__u64 length = frame_length(ctx);
 
-	if (!sluice_config.dry && bpf_redirect_map(&sluice_devmap, port, XDP_DROP) != XDP_REDIRECT)
-		return SLUICE_XDP_UP;
 	sluice_count_out(port, 1, length);
-	return sluice_config.dry ? sluice_xdp_dry_output(ctx, port) : XDP_REDIRECT;
+	if (sluice_config.dry)
+		return sluice_xdp_dry_output(ctx, port);
+	return bpf_redirect_map(&sluice_devmap, port, XDP_DROP);
 }
 
 static __always_inline int sluice_xdp_drop(void) { return sluice_config.dry ? SLUICE_DRY_DONE : XDP_DROP; }
@@ -348,7 +345,7 @@ static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_
 	__u32 index = hit.flow->program;
 	const struct sluice_program *program = bpf_map_lookup_elem(&sluice_programs, &index);
 	struct sluice_shape shape = sluice_shape(packet);
-	int port, verdict;
+	int port;
 
 	if (!program)
 		return SLUICE_XDP_UP;
@@ -369,12 +366,7 @@ static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_
 	}
 	if (port >= SLUICE_PORTS)
 		return sluice_xdp_drop();
-	verdict = sluice_xdp_output(ctx, port);
-	if (verdict != SLUICE_XDP_UP)
-		return verdict;
-	/* Rewritten already, so it is nothing that the worker could look up. */
-	sluice_count_lost(1);
-	return sluice_xdp_drop();
+	return sluice_xdp_output(ctx, port);
 }
 
 /* Answers a frame by its flow: the verdict, or SLUICE_XDP_UP or SLUICE_XDP_TO_TC. */
@@ -385,7 +377,6 @@ static __always_inline int sluice_xdp_flow(struct xdp_md *ctx)
 	const struct sluice_port *port = bpf_map_lookup_elem(&sluice_ports, &index);
 	struct sluice_packet packet;
 	struct sluice_hit hit;
-	int verdict;
 
 	if (!port || !port->mask_count)
 		return SLUICE_XDP_UP;
@@ -399,12 +390,9 @@ static __always_inline int sluice_xdp_flow(struct xdp_md *ctx)
 		index = hit.flow->port;
 		switch (sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), length, true)) {
 		case SLUICE_FITS:
-			verdict = sluice_xdp_output(ctx, index);
-			if (verdict != SLUICE_XDP_UP) {
-				sluice_count_flow(hit.slot, 1, length);
-				sluice_count_in(1, length, false);
-			}
-			return verdict;
+			sluice_count_flow(hit.slot, 1, length);
+			sluice_count_in(1, length, false);
+			return sluice_xdp_output(ctx, index);
 		case SLUICE_FOR_TC:
 			return sluice_xdp_to_tc(ctx);
 		default:

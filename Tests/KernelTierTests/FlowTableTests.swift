@@ -352,27 +352,6 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     _ = try table.tier.offer(Table.flow(numbered(1), [.ethType], [.output(2)]))
   }
 
-  /// What a program sees that looked at the port just before its device was taken away.
-  @Test(arguments: [false, true]) func aFrameWhoseDeviceIsGoneIsNotCountedAsSent(isRewritten: Bool) throws {
-    let table = try Table()
-    table.settle()
-    let program = try XDPProgram.load(
-      mode: .dedicated, queues: 1, policy: nil, flows: FlowHookSpec(maps: table.maps, port: 1, upInterfaceIndex: 1))
-    let frame = numbered(1)
-    let actions: [FlowAction] = isRewritten ? [.decrementTTL, .output(2)] : [.output(2)]
-    let handle = try table.tier.offer(Table.flow(frame, [.ethType, .ipv4Src], actions))
-    #expect(try program.testRun(packet: frame).verdict.rawValue == 4)
-    #expect(try table.ports.counters(of: 2).outPackets == 1)
-    try table.maps.setDevice(port: 2, interfaceIndex: nil)
-    let up = try program.counters().noSocket.packets
-    _ = try program.testRun(packet: frame)
-    #expect(try table.ports.counters(of: 2).outPackets == 1)
-    // As it came it goes up; a rewritten frame is no use there.
-    #expect(try program.counters().noSocket.packets - up == (isRewritten ? 0 : 1))
-    #expect(try table.ports.counters(of: 1).lostPackets == (isRewritten ? 1 : 0))
-    #expect(table.tier.counts(of: handle).packets == (isRewritten ? 2 : 1))
-  }
-
   @Test func aPortIsAsItWasSet() throws {
     let table = try Table()
     let port = KernelPort(
