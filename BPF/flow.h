@@ -64,11 +64,6 @@ struct sluice_packet {
 #define LOAD32(pointer, offset) LOAD(__u32, pointer, offset)
 #define LOAD64(pointer, offset) LOAD(__u64, pointer, offset)
 
-static __always_inline bool sluice_is_tag(__be16 type)
-{
-	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
-}
-
 /* Ports, or type and code, of the L4 header in `available` bytes at `l4`, and TCP's flags; false when it is not the kernel's to read. */
 static __always_inline bool sluice_parse_l4(const void *l4, const void *end, __u32 available, __u8 protocol, bool v6, __u64 *word3)
 {
@@ -141,7 +136,7 @@ __noinline int sluice_parse_general(struct SLUICE_CONTEXT *ctx, __u64 length, st
 	for (int i = 0; i < MAX_TAGS; i++) {
 		__u64 control;
 
-		if (!sluice_is_tag(type))
+		if (!is_tag(type))
 			break;
 		if (tags >= MAX_TAGS || at + 4 > end)
 			return false;

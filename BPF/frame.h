@@ -8,6 +8,7 @@
 #pragma once
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -25,6 +26,11 @@ struct ethernet {
 	__u8 source[6];
 	__be16 type;
 } __attribute__((packed));
+
+static __always_inline bool is_tag(__be16 type)
+{
+	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
+}
 
 struct vlan_tag {
 	__be16 control;

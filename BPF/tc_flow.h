@@ -135,20 +135,6 @@ static __always_inline bool set_l3_word(struct __sk_buff *skb, const struct slui
 	return !bpf_l3_csum_replace(skb, places->l3 + 10, old, new, 2) && !bpf_skb_store_bytes(skb, offset, &new, 2, 0);
 }
 
-static __always_inline bool set_tos(struct __sk_buff *skb, const struct sluice_places *places, __u32 value, __u32 mask)
-{
-	if (places->version == 4)
-		return set_l3_word(skb, places, 0, bpf_htons(value), bpf_htons(mask));
-	return set_l3_word(skb, places, 0, bpf_htons(value << 4), bpf_htons(mask << 4));
-}
-
-static __always_inline bool set_ttl(struct __sk_buff *skb, const struct sluice_places *places, __u32 value, __u32 mask)
-{
-	if (places->version == 4)
-		return set_l3_word(skb, places, 8, bpf_htons(value << 8), bpf_htons(mask << 8));
-	return set_l3_word(skb, places, 6, bpf_htons(value), bpf_htons(mask));
-}
-
 static __always_inline bool set_port(struct __sk_buff *skb, const struct sluice_places *places, __u32 offset, const struct sluice_op *op)
 {
 	__u16 old, new;
@@ -163,6 +149,8 @@ static __always_inline bool set_port(struct __sk_buff *skb, const struct sluice_
 	return !bpf_l4_csum_replace(skb, places->sum, old, new, 2 | (places->udp ? BPF_F_MARK_MANGLED_0 : 0)) &&
 	       !bpf_skb_store_bytes(skb, offset, &new, 2, 0);
 }
+
+#include "set_field.h"
 
 /* VID and priority are those of the outermost tag so far. */
 static __always_inline bool push_vlan(struct __sk_buff *skb, struct sluice_places *places, const struct sluice_op *op)
@@ -213,28 +201,8 @@ __noinline int sluice_tc_apply(struct __sk_buff *skb, const struct sluice_op *op
 	if (!op || !places)
 		return false;
 	switch (op->code) {
-	case SLUICE_OP_ETH_DST:
-		return set_mac(skb, 0, op);
-	case SLUICE_OP_ETH_SRC:
-		return set_mac(skb, 6, op);
-	case SLUICE_OP_IPV4_SRC:
-		return set_ipv4(skb, places, 12, op);
-	case SLUICE_OP_IPV4_DST:
-		return set_ipv4(skb, places, 16, op);
-	case SLUICE_OP_IPV6_SRC:
-		return set_ipv6(skb, places, 8, op);
-	case SLUICE_OP_IPV6_DST:
-		return set_ipv6(skb, places, 24, op);
-	case SLUICE_OP_IP_TOS:
-		return set_tos(skb, places, op->value[0], op->mask[0]);
-	case SLUICE_OP_IP_TTL:
-		return set_ttl(skb, places, op->value[0], op->mask[0]);
 	case SLUICE_OP_DEC_TTL:
-		return set_ttl(skb, places, (__u8)(byte_at(skb, places->l3 + (places->version == 4 ? 8 : 7)) - 1), 0xff);
-	case SLUICE_OP_TP_SRC:
-		return set_port(skb, places, 0, op);
-	case SLUICE_OP_TP_DST:
-		return set_port(skb, places, 2, op);
+		return set_ttl(skb, places, (__u8)(byte_at(skb, places->l3 + ttl_offset(places)) - 1), 0xff);
 	case SLUICE_OP_VLAN_TCI:
 		done = set_tag(skb, op);
 		break;
@@ -245,7 +213,7 @@ __noinline int sluice_tc_apply(struct __sk_buff *skb, const struct sluice_op *op
 		done = pop_vlan(skb, places);
 		break;
 	default:
-		return true;
+		return set_field(skb, op, places);
 	}
 	/* The kernel moves tags between the packet and the place beside it as it likes. */
 	l3 = network_offset(skb, places->tags);

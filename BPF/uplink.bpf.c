@@ -2,15 +2,14 @@
 /*
  * uplink.bpf.c: what XDP does with a frame that arrives on a port of the switch.
  *
- * What:       drop what the policy (policy.h) denies, leave to the host what belongs to the host (shared ports), hand the rest to the
- *             AF_XDP socket of the queue it arrived on.
+ * What:       drop what the policy (policy.h) denies, leave to the host what belongs to the host (shared ports), carry out what a flow of the
+ *             table says (xdp_flow.h), hand the rest to the AF_XDP socket of the queue it arrived on.
  * Instances:  the program is loaded once per port, specialised by `sluice_config`; code that the configuration rules out is
- *             removed by the verifier. The deny list is one for all instances, all other maps belong to the instance.
- * Invariants: a frame is never changed; every frame is counted under exactly one verdict; nothing is read beyond the frame.
- * Threads:    runs on every CPU at once in the kernel's receive path; counters are per CPU, those of deny entries atomic.
- * Cost:       dedicated port without deny list: no look-up but the socket's and the counter's. Deny list: one LPM look-up per
- *             IP packet, a few ns when the list is empty. Shared port: one array look-up per untagged frame, and one hash
- *             look-up per ARP or neighbour solicitation that is not unicast.
+ *             removed by the verifier. The policy and the flow table are one for all instances, all other maps belong to the instance.
+ * Invariants: only a flow changes a frame; every frame is counted under one verdict, or as a flow's; nothing is read beyond the frame.
+ * Threads:    runs on every CPU at once in the kernel's receive path; counters are per CPU, those of the policy's entries atomic.
+ * Cost:       dedicated port without policy and flows: no look-up but the socket's and the counter's. policy.h and flow.h have theirs. Shared
+ *             port: one array look-up per untagged frame, and one hash look-up per ARP or neighbour solicitation that is not unicast.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -74,11 +73,6 @@ static __always_inline void count(__u32 index, __u64 bytes)
 		return;
 	counter->packets++;
 	counter->bytes += bytes;
-}
-
-static __always_inline bool is_tag(__be16 type)
-{
-	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
 }
 
 /* Walks over Ethernet and up to MAX_TAGS tags. A further tag is malformed here, and user space names the reason. */

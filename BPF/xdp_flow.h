@@ -127,27 +127,6 @@ static __always_inline bool set_l3_word(struct xdp_md *ctx, const struct sluice_
 	return true;
 }
 
-static __always_inline bool set_tos(struct xdp_md *ctx, const struct sluice_places *places, __u32 value, __u32 mask)
-{
-	if (places->version == 4)
-		return set_l3_word(ctx, places, 0, bpf_htons(value), bpf_htons(mask));
-	return set_l3_word(ctx, places, 0, bpf_htons(value << 4), bpf_htons(mask << 4));
-}
-
-static __always_inline bool set_ttl(struct xdp_md *ctx, const struct sluice_places *places, __u32 value, __u32 mask)
-{
-	if (places->version == 4)
-		return set_l3_word(ctx, places, 8, bpf_htons(value << 8), bpf_htons(mask << 8));
-	return set_l3_word(ctx, places, 6, bpf_htons(value), bpf_htons(mask));
-}
-
-static __always_inline bool decrement_ttl(struct xdp_md *ctx, const struct sluice_places *places)
-{
-	__u8 *ttl = frame_bytes(ctx, places->l3 + (places->version == 4 ? 8 : 7), 1);
-
-	return ttl && set_ttl(ctx, places, *ttl - 1, 0xff);
-}
-
 static __always_inline bool set_port(struct xdp_md *ctx, const struct sluice_places *places, __u32 offset, const struct sluice_op *op)
 {
 	void *bytes;
@@ -160,6 +139,15 @@ static __always_inline bool set_port(struct xdp_md *ctx, const struct sluice_pla
 		return false;
 	adjust_sum(ctx, places->sum, REPLACE(__u16, bytes, VALUE(__u16, op, 0), MASK(__u16, op, 0)), places->udp);
 	return true;
+}
+
+#include "set_field.h"
+
+static __always_inline bool decrement_ttl(struct xdp_md *ctx, const struct sluice_places *places)
+{
+	__u8 *ttl = frame_bytes(ctx, places->l3 + ttl_offset(places), 1);
+
+	return ttl && set_ttl(ctx, places, *ttl - 1, 0xff);
 }
 
 /* Lets the frame begin `by` bytes later, its Ethernet addresses included. */
@@ -232,36 +220,17 @@ __noinline int sluice_xdp_apply(struct xdp_md *ctx, const struct sluice_op *op, 
 	if (!op || !places)
 		return false;
 	switch (op->code) {
-	case SLUICE_OP_ETH_DST:
-		return set_mac(ctx, 0, op);
-	case SLUICE_OP_ETH_SRC:
-		return set_mac(ctx, 6, op);
-	case SLUICE_OP_VLAN_TCI:
-		return set_tag(ctx, op);
-	case SLUICE_OP_IPV4_SRC:
-		return set_ipv4(ctx, places, 12, op);
-	case SLUICE_OP_IPV4_DST:
-		return set_ipv4(ctx, places, 16, op);
-	case SLUICE_OP_IPV6_SRC:
-		return set_ipv6(ctx, places, 8, op);
-	case SLUICE_OP_IPV6_DST:
-		return set_ipv6(ctx, places, 24, op);
-	case SLUICE_OP_IP_TOS:
-		return set_tos(ctx, places, op->value[0], op->mask[0]);
-	case SLUICE_OP_IP_TTL:
-		return set_ttl(ctx, places, op->value[0], op->mask[0]);
 	case SLUICE_OP_DEC_TTL:
 		return decrement_ttl(ctx, places);
-	case SLUICE_OP_TP_SRC:
-		return set_port(ctx, places, 0, op);
-	case SLUICE_OP_TP_DST:
-		return set_port(ctx, places, 2, op);
+	case SLUICE_OP_VLAN_TCI:
+		return set_tag(ctx, op);
 	case SLUICE_OP_PUSH_VLAN:
 		return push_vlan(ctx, places, op);
 	case SLUICE_OP_POP_VLAN:
 		return pop_vlan(ctx, places);
+	default:
+		return set_field(ctx, op, places);
 	}
-	return true;
 }
 
 /*

@@ -91,12 +91,3 @@ final class BPFRing {
     return records.all
   }
 }
-
-extension BPFDescriptor {
-  /// Another descriptor of the same thing.
-  func duplicate() throws(KernelTierError) -> BPFDescriptor {
-    let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
-    guard copy >= 0 else { throw .system(operation: "take over a BPF descriptor", code: errno, detail: "") }
-    return BPFDescriptor(owning: copy)
-  }
-}

@@ -6,8 +6,7 @@
 //       nothing here retries or decides. Descriptors are owned by exactly one BPFDescriptor.
 // Threads: every function may be called from any thread. Interface indices mean those of the calling thread's network
 //       namespace.
-// Cost: one system call each, but for `occupantIDs` (a netlink dump of all links), `BPFObject.load` (milliseconds: the verifier)
-//       and the batch calls, which are made so that thousands of elements cost one call.
+// Cost: one system call each, but for `occupantIDs` (a netlink dump of all links) and `BPFObject.load` (milliseconds: the verifier).
 
 import CLibbpf
 import CSluice
@@ -19,6 +18,13 @@ struct BPFDescriptor: ~Copyable, Sendable {
 
   /// Takes over a descriptor.
   init(owning number: Int32) { self.number = number }
+
+  /// Another descriptor of the map or program that one names.
+  init(duplicating number: Int32, name: String) throws(KernelTierError) {
+    let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
+    guard copy >= 0 else { throw .system(operation: "take over \(name)", code: errno, detail: "") }
+    self.number = copy
+  }
 
   deinit { close(number) }
 }
@@ -107,16 +113,6 @@ enum BPFSystem {
     }
   }
 
-  /// The key after `key` (nil: the first); false at the end.
-  static func nextKey(
-    _ map: borrowing BPFDescriptor, after key: UnsafeRawPointer?, into next: UnsafeMutableRawPointer, name: StaticString
-  ) throws(KernelTierError) -> Bool {
-    let fd = map.number
-    return try found { () throws(KernelTierError) in
-      try call("read the BPF map \(name)") { bpf_map_get_next_key(fd, key, next) }
-    }
-  }
-
   static func found(_ body: () throws(KernelTierError) -> Int32) throws(KernelTierError) -> Bool {
     do {
       _ = try body()
@@ -125,40 +121,6 @@ enum BPFSystem {
       if error.code == ENOENT { return false }
       throw error
     }
-  }
-
-  /// Sets many keys in one call.
-  /// - Throws: `.system`; some keys may be set then. `isUnsupportedBatch` tells when this kernel has no such call for this kind
-  ///   of map.
-  static func updateBatch(
-    _ map: borrowing BPFDescriptor, keys: UnsafeRawPointer, values: UnsafeRawPointer, count: Int, name: StaticString
-  ) throws(KernelTierError) {
-    let fd = map.number
-    var options = bpf_map_batch_opts()
-    options.sz = libbpfSize(through: \bpf_map_batch_opts.flags)
-    var done = UInt32(count)
-    try call("change the BPF map \(name)") { bpf_map_update_batch(fd, keys, values, &done, &options) }
-  }
-
-  /// Reads up to `capacity` elements that follow `position`.
-  /// - Returns: how many were read, and whether the map ends behind them.
-  static func lookupBatch(
-    _ map: borrowing BPFDescriptor, after position: UnsafeMutableRawPointer?, next: UnsafeMutableRawPointer,
-    keys: UnsafeMutableRawPointer, values: UnsafeMutableRawPointer, capacity: Int, name: StaticString
-  ) throws(KernelTierError) -> (count: Int, isLast: Bool) {
-    let fd = map.number
-    var options = bpf_map_batch_opts()
-    options.sz = libbpfSize(through: \bpf_map_batch_opts.flags)
-    var count = UInt32(capacity)
-    let more = try found { () throws(KernelTierError) in
-      try call("read the BPF map \(name)") { bpf_map_lookup_batch(fd, position, next, keys, values, &count, &options) }
-    }
-    return (Int(count), !more)
-  }
-
-  /// Whether a batch call failed because the kernel has none: EINVAL before 5.6, ENOTSUPP (524) where the kind of map has none.
-  static func isUnsupportedBatch(_ error: KernelTierError) -> Bool {
-    error.code == EINVAL || error.code == 524 || error.code == EOPNOTSUPP
   }
 
   /// How many values a per-CPU map holds for each key.
@@ -311,23 +273,17 @@ struct BPFObject: ~Copyable {
   /// A descriptor of its own for a loaded program.
   func program(_ name: String) throws(KernelTierError) -> BPFDescriptor {
     guard let program = bpf_object__find_program_by_name(object, name) else { throw missing("program", name) }
-    return try duplicate(bpf_program__fd(program), name)
+    return try BPFDescriptor(duplicating: bpf_program__fd(program), name: "\(name) of \(self.name)")
   }
 
   /// A descriptor of its own for a map that was loaded.
   func descriptor(ofMap name: String) throws(KernelTierError) -> BPFDescriptor {
-    try duplicate(bpf_map__fd(try map(name)), name)
+    try BPFDescriptor(duplicating: bpf_map__fd(try map(name)), name: "\(name) of \(self.name)")
   }
 
   private func map(_ name: String) throws(KernelTierError) -> OpaquePointer {
     guard let map = bpf_object__find_map_by_name(object, name) else { throw missing("map", name) }
     return map
-  }
-
-  private func duplicate(_ fd: Int32, _ name: String) throws(KernelTierError) -> BPFDescriptor {
-    let number = fcntl(fd, F_DUPFD_CLOEXEC, 0)
-    guard number >= 0 else { throw .system(operation: "take over \(name) of \(self.name)", code: errno, detail: "") }
-    return BPFDescriptor(owning: number)
   }
 
   private func missing(_ kind: String, _ name: String) -> KernelTierError {

@@ -18,7 +18,10 @@ public final class FlowTableMaps: Sendable {
   public static let root = "/sys/fs/bpf/sluice"
 
   /// Where this version's table is pinned.
-  public static var directory: String { "\(root)/v\(SLUICE_ABI)" }
+  public static var directory: String { directory(in: root) }
+
+  /// Where this version's table is pinned under another root.
+  public static func directory(in root: String) -> String { "\(root)/v\(SLUICE_ABI)" }
 
   /// Slots, of which one is not used; a power of two.
   public let slots: Int
@@ -137,7 +140,8 @@ public final class FlowTableMaps: Sendable {
     ports = try mapped("sluice_ports", Int(SLUICE_PORTS))
     workers = try mapped("sluice_workers", Int(SLUICE_WORKERS))
     guard let perCPU = handles["sluice_port_counts"] else { throw .pinned(path: "", reason: "there is no sluice_port_counts") }
-    portCounts = try BPFPerCPUArray(try perCPU.descriptor.duplicate(), name: "sluice_port_counts")
+    portCounts = try BPFPerCPUArray(
+      try BPFDescriptor(duplicating: perCPU.descriptor.number, name: "sluice_port_counts"), name: "sluice_port_counts")
     self.slots = slots
     self.shards = shards
     self.info = info
@@ -168,9 +172,14 @@ public final class FlowTableMaps: Sendable {
     try BPFSystem.removePins(directory)
   }
 
-  /// Directories of tables of other versions, and of unfinished ones.
+  /// Directories of tables of all versions, and of unfinished ones, sorted.
+  public static func versions(in root: String) throws(KernelTierError) -> [String] {
+    (try BPFSystem.entries(of: root) ?? []).filter { $0.first == "v" && $0.dropFirst().first?.isNumber == true }.map { "\(root)/\($0)" }
+  }
+
+  /// Those of other versions than this one.
   public static func otherVersions(root: String = FlowTableMaps.root) throws(KernelTierError) -> [String] {
-    (try BPFSystem.entries(of: root) ?? []).filter { $0.hasPrefix("v") && $0 != "v\(SLUICE_ABI)" }.map { "\(root)/\($0)" }
+    try versions(in: root).filter { $0 != directory(in: root) }
   }
 
   // MARK: Use

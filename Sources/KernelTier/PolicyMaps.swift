@@ -60,7 +60,8 @@ final class PolicyMaps: Sendable {
     limits = try mapped("sluice_limits", Int(SLUICE_LIMITS))
     hints = try mapped("sluice_hints", Int(SLUICE_HINTS.rawValue) * Int(SLUICE_HINTS_SIZE) / 8)
     state = try mapped("sluice_policy", 1)
-    sampler = try BPFPerCPUArray(try map("sluice_sampler").descriptor.duplicate(), name: "sluice_sampler")
+    sampler = try BPFPerCPUArray(
+      try BPFDescriptor(duplicating: map("sluice_sampler").descriptor.number, name: "sluice_sampler"), name: "sluice_sampler")
     self.handles = handles
     self.discarded = discarded
   }

@@ -17,12 +17,12 @@ public final class UpPort: Sendable {
   public let identity: XDPProgramIdentity
   public let queues: Int
   private let descriptor: BPFDescriptor
-  private let sockets: BPFMap<UInt32, UInt32>
+  private let sockets: QueueSockets
   private let isAttached = Mutex(true)
 
   private init(
     index: UInt32, name: String, mode: XDPAttachMode, identity: XDPProgramIdentity, queues: Int, descriptor: consuming BPFDescriptor,
-    sockets: consuming BPFMap<UInt32, UInt32>
+    sockets: consuming QueueSockets
   ) {
     interfaceIndex = index
     interfaceName = name
@@ -38,32 +38,22 @@ public final class UpPort: Sendable {
   /// Loads the program and puts it on an interface; one of an agent before this one gives way.
   /// - Throws: as `XDPPort.attach`.
   public static func attach(interfaceIndex: UInt32, interfaceName: String, queues: Int) throws(KernelTierError) -> UpPort {
-    guard 1...65536 ~= queues else { throw .invalid(what: "a number of queues of", value: "\(queues)", expected: "1 to 65536") }
     let object = try BPFObject(bytes: EmbeddedBPF.upObject, name: SLUICE_UP_PROGRAM)
-    try object.setEntries(of: "sluice_up_xsks", to: queues)
+    try QueueSockets.size(object, map: "sluice_up_xsks", queues: queues)
     try object.load()
     let descriptor = try object.program(SLUICE_UP_PROGRAM)
     let identity = try BPFSystem.identity(of: descriptor)
-    let sockets = BPFMap<UInt32, UInt32>(try object.descriptor(ofMap: "sluice_up_xsks"), name: "sluice_up_xsks")
+    let sockets = try QueueSockets(object, map: "sluice_up_xsks", queues: queues)
     let mode = try XDPHook(index: interfaceIndex, name: interfaceName).install(descriptor)
     return UpPort(
       index: interfaceIndex, name: interfaceName, mode: mode, identity: identity, queues: queues, descriptor: descriptor, sockets: sockets)
   }
 
   /// Sends the frames of a queue to an AF_XDP socket, in place of the one before.
-  public func setSocket(queue: Int, descriptor: Int32) throws(KernelTierError) {
-    guard 0..<queues ~= queue else { throw .noQueue(queue: queue, queues: queues) }
-    guard descriptor >= 0 else {
-      throw .invalid(what: "a socket descriptor of", value: "\(descriptor)", expected: "an open AF_XDP socket")
-    }
-    try sockets.set(UInt32(queue), to: UInt32(descriptor))
-  }
+  public func setSocket(queue: Int, descriptor: Int32) throws(KernelTierError) { try sockets.set(queue: queue, descriptor: descriptor) }
 
   /// Frames of the queue are dropped from now on.
-  public func clearSocket(queue: Int) throws(KernelTierError) {
-    guard 0..<queues ~= queue else { throw .noQueue(queue: queue, queues: queues) }
-    try sockets.remove(UInt32(queue))
-  }
+  public func clearSocket(queue: Int) throws(KernelTierError) { try sockets.clear(queue: queue) }
 
   /// Takes the program off the interface, if it is still this instance that is there.
   /// - Returns: false when it was gone already.

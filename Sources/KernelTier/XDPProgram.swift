@@ -1,7 +1,7 @@
 // XDPProgram.swift
 //
 // One instance of the XDP program in the kernel, with the maps that are its own, attached or not.
-// Invariants: specialised once, by its spec; a socket is in the map only for a queue that exists. Closing this object closes its
+// Invariants: specialised once, by its spec. Closing this object closes its
 //       descriptors and nothing else: an interface that runs the program goes on running it.
 // Threads: any.
 // Cost: loading takes some milliseconds (the verifier); reading the counters is one system call per counter.
@@ -33,13 +33,13 @@ public final class XDPProgram: Sendable {
   public let spec: XDPProgramSpec
   public let identity: XDPProgramIdentity
   let descriptor: BPFDescriptor
-  private let sockets: BPFMap<UInt32, UInt32>
+  private let sockets: QueueSockets
   private let counts: BPFPerCPUArray<sluice_counter>
   private let host: HostTable?
 
   private init(
     spec: XDPProgramSpec, identity: XDPProgramIdentity, descriptor: consuming BPFDescriptor,
-    sockets: consuming BPFMap<UInt32, UInt32>, counts: consuming BPFPerCPUArray<sluice_counter>, host: HostTable?
+    sockets: consuming QueueSockets, counts: consuming BPFPerCPUArray<sluice_counter>, host: HostTable?
   ) {
     self.spec = spec
     self.identity = identity
@@ -61,7 +61,7 @@ public final class XDPProgram: Sendable {
     let spec = XDPProgramSpec(mode: mode, queues: queues, usesPolicy: policy != nil, usesFlows: flows != nil)
     let descriptor = try object.program(SLUICE_XDP_PROGRAM)
     let identity = try BPFSystem.identity(of: descriptor)
-    let sockets = BPFMap<UInt32, UInt32>(try object.descriptor(ofMap: "sluice_xsks"), name: "sluice_xsks")
+    let sockets = try QueueSockets(object, map: "sluice_xsks", queues: queues)
     let counts = try BPFPerCPUArray<sluice_counter>(
       try object.descriptor(ofMap: "sluice_counters"), name: "sluice_counters")
     let host = mode == .shared ? try HostTable(object) : nil
@@ -74,16 +74,12 @@ public final class XDPProgram: Sendable {
   static func object(
     mode: XDPPortMode, queues: Int, policy: Policy?, flows: FlowHookSpec?, isDry: Bool
   ) throws(KernelTierError) -> BPFObject {
-    // 65,536 is far beyond any NIC and bounds what a wrong number can cost.
-    guard 1...65536 ~= queues else {
-      throw .invalid(what: "a number of queues of", value: "\(queues)", expected: "1 to 65536")
-    }
     let object = try BPFObject(bytes: EmbeddedBPF.uplinkObject, name: SLUICE_XDP_PROGRAM)
     var configuration = sluice_port_config()
     configuration.shared = mode == .shared ? 1 : 0
     configuration.deny = policy == nil ? 0 : 1
     try object.prepare(configuration, flows: flows, isDry: isDry)
-    try object.setEntries(of: "sluice_xsks", to: queues)
+    try QueueSockets.size(object, map: "sluice_xsks", queues: queues)
     if let policy { try policy.maps.share(with: object) } else { try PolicyMaps.omit(from: object) }
     if mode == .dedicated {
       for map in ["sluice_host_mac", "sluice_host_v4", "sluice_host_v6"] { try object.omit(map) }
@@ -95,19 +91,10 @@ public final class XDPProgram: Sendable {
   /// Sends the frames of a queue to an AF_XDP socket, in place of the one before.
   /// - Parameter descriptor: the socket, with its memory, receive and fill rings set up. The kernel forgets it when it closes.
   /// - Throws: `.noQueue`, or `.system` when the descriptor is no such socket.
-  public func setSocket(queue: Int, descriptor: Int32) throws(KernelTierError) {
-    try requireQueue(queue)
-    guard descriptor >= 0 else {
-      throw .invalid(what: "a socket descriptor of", value: "\(descriptor)", expected: "an open AF_XDP socket")
-    }
-    try sockets.set(UInt32(queue), to: UInt32(descriptor))
-  }
+  public func setSocket(queue: Int, descriptor: Int32) throws(KernelTierError) { try sockets.set(queue: queue, descriptor: descriptor) }
 
   /// Frames of the queue go to the host (shared) or nowhere (dedicated) from now on. It is no error when they did before.
-  public func clearSocket(queue: Int) throws(KernelTierError) {
-    try requireQueue(queue)
-    try sockets.remove(UInt32(queue))
-  }
+  public func clearSocket(queue: Int) throws(KernelTierError) { try sockets.clear(queue: queue) }
 
   /// Tells a shared port which frames are the host's: the interface's MAC, and the addresses that the host answers for there.
   /// Until then it has none, and everything goes to the switch.
@@ -149,9 +136,5 @@ public final class XDPProgram: Sendable {
     try counts.values(at: Int(index.rawValue), blank: sluice_counter()).reduce(XDPCounter()) {
       $0 + XDPCounter(packets: $1.packets, bytes: $1.bytes)
     }
-  }
-
-  private func requireQueue(_ queue: Int) throws(KernelTierError) {
-    guard 0..<spec.queues ~= queue else { throw .noQueue(queue: queue, queues: spec.queues) }
   }
 }

@@ -284,7 +284,7 @@ def test_bytes_that_are_no_http2_do_not_disturb_the_agent(agent, client):
 
 
 def test_a_message_that_is_too_large_is_refused_and_nothing_else(client):
-    line = "#" + "x" * (5 << 20)
+    line = "#" + "x" * (25 << 20)
     with pytest.raises(grpc.RpcError):
         client.add_rules([line])
     assert len(client.all_rules()) == 1

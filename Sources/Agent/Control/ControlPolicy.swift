@@ -48,7 +48,7 @@ extension Control {
 
   func listPolicy() -> [PolicyEntry] { policy.entries() }
 
-  /// Gives the kernel the store's policy. What programs of an agent before this one count by goes on.
+  /// Gives the kernel the store's policy, before any port gets a program that asks for it.
   func loadPolicy() throws {
     if let discarded = policy.discarded {
       logger.warning("the early drop policy in the kernel was made anew", metadata: ["reason": "\(discarded)"])

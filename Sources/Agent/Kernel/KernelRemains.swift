@@ -75,7 +75,7 @@ struct KernelRemains {
   }
 
   private func pinnedPorts() -> [KernelPort] {
-    guard let maps = try? FlowTableMaps.open(directory: PinDirectory.current(in: root)) else { return [] }
+    guard let maps = try? FlowTableMaps.open(directory: FlowTableMaps.directory(in: root)) else { return [] }
     return KernelPorts(maps: maps).ports()
   }
 

@@ -27,7 +27,7 @@ final class KernelSide {
   /// Opens the table that is pinned in a directory, or makes one.
   init(root: String, flows: Int) throws {
     // Opening changes nothing of what is there; making a table also mounts the file system where that is missing.
-    let (maps, isNew) = try FlowTableMaps.openOrCreate(directory: PinDirectory.current(in: root), flows: flows)
+    let (maps, isNew) = try FlowTableMaps.openOrCreate(directory: FlowTableMaps.directory(in: root), flows: flows)
     directory = try PinDirectory(claiming: root)
     self.maps = maps
     ports = KernelPorts(maps: maps)

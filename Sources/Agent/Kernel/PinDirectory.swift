@@ -6,7 +6,6 @@
 // Threads: any.
 // Cost: some system calls at start.
 
-import CSluice
 import Glibc
 import KernelTier
 
@@ -31,9 +30,7 @@ final class PinDirectory: Sendable {
   private let descriptor: Int32
 
   /// Where the maps of this version are.
-  var current: String { Self.current(in: root) }
-
-  static func current(in root: String) -> String { "\(root)/v\(SLUICE_ABI)" }
+  var current: String { FlowTableMaps.directory(in: root) }
 
   /// Claims a directory, which is made if it is not there.
   init(claiming root: String) throws(PinDirectoryError) {
@@ -57,17 +54,6 @@ final class PinDirectory: Sendable {
   /// Whether an agent before this one, of whatever version, left something here.
   static func isInUse(_ root: String) -> Bool { !versions(in: root).isEmpty }
 
-  /// The directories of all versions.
-  static func versions(in root: String) -> [String] {
-    guard let folder = opendir(root) else { return [] }
-    defer { closedir(folder) }
-    var found: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name.first == "v", name.dropFirst().first?.isNumber == true { found.append("\(root)/\(name)") }
-    }
-    return found.sorted()
-  }
+  /// The directories of all versions; none where they cannot be read.
+  static func versions(in root: String) -> [String] { (try? FlowTableMaps.versions(in: root)) ?? [] }
 }
