@@ -32,6 +32,8 @@ public final class Policy: Sendable {
     public var tuples = 0
     public var limits = 0
     public var total: Int { prefixes + tuples + limits }
+
+    public init() {}
   }
 
   private struct Books {

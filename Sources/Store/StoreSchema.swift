@@ -91,6 +91,15 @@ enum StoreSchema {
           ) STRICT, WITHOUT ROWID;
           """)
     }
+    migrator.registerMigration("005 changes of interfaces") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE interfaceChange (
+            interface TEXT PRIMARY KEY,
+            changes TEXT NOT NULL
+          ) STRICT, WITHOUT ROWID;
+          """)
+    }
     return migrator
   }
 

@@ -64,7 +64,7 @@ extension Sluice_V1_GetFlowReply: Document {
       "user:".padded(to: 10) + "worker \(flow.worker) "
         + (isAbove ? "keeps it too, for what comes back; \(mine) so far" : "executes it; \(mine) so far"))
     if tiers.isEmpty {
-      lines.append("kernel:".padded(to: 10) + "not in use: no port has a placement; give one with: sluicectl port add NAME --kernel auto")
+      lines.append("kernel:".padded(to: 10) + "not in use: no port wants it; one that does is made with: sluicectl port add NAME --kernel auto")
     }
     return lines.joined(separator: "\n")
   }

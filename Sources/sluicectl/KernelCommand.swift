@@ -50,7 +50,10 @@ extension Sluice_V1_GetKernelReply: Document {
         "Pinned:   \(directory)",
       ]
     } else {
-      lines = ["Flows:    none: no port has a placement; give one with: sluicectl port add NAME --kernel auto"]
+      lines = [
+        "Flows:    none: no port uses the kernel's table yet; one that does is made with: sluicectl port add NAME --kernel auto"
+          + (drained ? "; drained, let flows be placed again with: sluicectl agent resume" : "")
+      ]
     }
     if !programs.isEmpty {
       var table = Table(["port", "interface", "program", ">id", "tag", "hook", "mode", ">insns", ">verified", ">jited", ">runs", ">ns/run"])

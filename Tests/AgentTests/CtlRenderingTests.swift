@@ -121,7 +121,7 @@ func ratesHaveTwoOrThreeDigits(value: Double, text: String) {
 }
 
 @Test func kernelShowSaysHowToUseTheKernelWhenItIsNot() {
-  #expect(Sluice_V1_GetKernelReply().text(bold: false) == "Flows:    none: no port has a placement; give one with: sluicectl port add NAME --kernel auto")
+  #expect(Sluice_V1_GetKernelReply().text(bold: false) == "Flows:    none: no port uses the kernel's table yet; one that does is made with: sluicectl port add NAME --kernel auto")
 }
 
 @Test func flowWhySaysWhyATierDoesNotHoldIt() {

@@ -118,3 +118,8 @@ import Testing
     #expect(budget.fairShare(queues: 200) == 32)
   }
 }
+
+@Test(arguments: [InterfaceChange.broughtUp, .madePromiscuous, .switchedOff("rx-lro")])
+func aChangeOfAnInterfaceIsReadAsItWasWritten(change: InterfaceChange) {
+  #expect(InterfaceChange(word: change.word) == change)
+}

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 from agent import CTL, eventually
@@ -136,14 +137,20 @@ def test_a_limit_lets_the_burst_pass_and_counts_both_sides(agent, pair):
     agent.ctl("limit", "del", "192.0.2.0/24", "--if-exists")
 
 
-def test_samples_of_drops_are_shown_with_their_reason_and_first_bytes(agent, pair):
-    first, second = pair
-    agent.rules("in_port=1,actions=output:2")
-    agent.ctl("deny", "add", "192.0.2.0/24")
+@pytest.mark.parametrize("comes_first", ["port", "watcher"])
+def test_samples_of_drops_are_shown_with_their_reason_and_first_bytes(agent, net, comes_first):
+    first, second = net.container("c1"), net.container("c2")
+    if comes_first == "port":
+        agent.add(first, second)
     monitor = subprocess.Popen(
         [str(CTL), "--socket", agent.socket, "-o", "json", "monitor", "samples", "--count", "2"], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True)
     try:
+        if comes_first == "watcher":
+            time.sleep(0.5)
+            agent.add(first, second)
+        agent.rules("in_port=1,actions=output:2")
+        agent.ctl("deny", "add", "192.0.2.0/24")
         # It says nothing when it is ready, so packets are sent until it has seen two.
         for _ in range(20):
             flood(first, second, 1)

@@ -105,8 +105,8 @@ def test_counters_of_flows_rules_and_ports_hold_what_the_kernel_forwarded(agent,
         eventually(lambda: stream.arrived() > 3000, 20)
     sent = stream.sent
     assert stream.lost() == []
-    flow = next(flow for flow in kernel_flows(agent) if "in_port=1" in flow["match"])
-    assert flow["packets"] >= sent
+    # The container may have looked for IPv6 routers, too.
+    assert max(flow["packets"] for flow in kernel_flows(agent) if "in_port=1" in flow["match"]) >= sent
     port = agent.port("c1")
     assert port["rxPackets"] - before["rxPackets"] >= sent
     assert port["kernelRxPackets"] >= sent / 2

@@ -254,3 +254,36 @@ def test_adding_and_deleting_a_port_many_times_leaks_nothing(agent, net, pair):
     assert descriptors() <= open_files + 2
     eventually(lambda: abs(agent.json("worker", "show")[0]["framesFree"] - free) <= 64)
     first.ping(second.ip4)
+
+
+def flags(namespace, interface):
+    words = namespace.ip("-d", "link", "show", "dev", interface).stdout
+    return {word for word in ("UP", "PROMISC") if word in words.partition("<")[2].partition(">")[0].split(",")}
+
+
+@pytest.mark.parametrize("end", ["none", "kill9", "stop"])
+def test_an_interface_is_as_it_was_when_its_port_is_deleted_also_by_a_later_agent(agent, net, end):
+    net.node.ip("tuntap", "add", "dev", "tap0", "mode", "tap")
+    agent.ctl("port", "add", "tap0")
+    assert flags(net.node, "tap0") == {"UP", "PROMISC"}
+    if end != "none":
+        getattr(agent, end)()
+        agent.start()
+        assert flags(net.node, "tap0") == {"UP", "PROMISC"}
+    agent.ctl("port", "del", "tap0")
+    assert flags(net.node, "tap0") == set()
+
+
+def test_an_interface_that_is_no_port_any_more_after_a_crash_is_as_it_was(agent, net):
+    net.node.ip("tuntap", "add", "dev", "tap0", "mode", "tap")
+    agent.configure(ports=[{"name": "tap0"}])
+    agent.restart()
+    assert flags(net.node, "tap0") == {"UP", "PROMISC"}
+    agent.kill9()
+    agent.configure()
+    agent.start()
+    assert flags(net.node, "tap0") == set() and not net.node.has_xdp("tap0")
+    # What a person does to it from now on is theirs.
+    net.node.ip("link", "set", "dev", "tap0", "up", "promisc", "on")
+    agent.restart()
+    assert flags(net.node, "tap0") == {"UP", "PROMISC"}

@@ -155,6 +155,18 @@ import Testing
     #expect(try store.ruleKeyScheme() == nil)
   }
 
+  @Test func whatIsToBePutBackOnInterfacesIsKeptUntilItIs() throws {
+    do {
+      let store = try StateStore.open(path: path)
+      try store.setInterfaceChanges(["up", "off:rx-lro"], of: "run/1/7")
+      try store.setInterfaceChanges(["promiscuous"], of: "run/1/8")
+      try store.setInterfaceChanges(["up"], of: "run/1/9")
+      try store.setInterfaceChanges([], of: "run/1/9")
+      store.close()
+    }
+    #expect(try StateStore.open(path: path).interfaceChanges() == ["run/1/7": ["up", "off:rx-lro"], "run/1/8": ["promiscuous"]])
+  }
+
   @Test func twoPortsCannotHaveOneNumber() throws {
     let store = try StateStore.open(path: path)
     try store.putPort(StoredPort(name: "a", number: 1, kind: "netdev", interface: "a", mode: "dedicated", queues: []))

@@ -31,7 +31,8 @@ actor Control {
 
   let store: StateStore
   let plane: Switch
-  let policy: Policy
+  /// nil until a port or an entry needs it (`openPolicy`).
+  var policy: Policy?
   nonisolated let events = AgentEvents()
   let logger: Logger
   var configuration: AgentConfiguration
@@ -47,6 +48,8 @@ actor Control {
   var hasStarted = false
   /// nil until a port wants it.
   var kernel: KernelSide?
+  /// What is to be put back on interfaces, as in the store, by `InterfaceChange.place`.
+  var interfaceChanges: [String: [String]] = [:]
   /// No flow is placed in the kernel, whatever ports say.
   var isKernelDrained = false
   /// Trouble that a person has to look at, by the part of the agent that it is in.
@@ -59,11 +62,10 @@ actor Control {
   /// Seconds between attempts to open ports that could not be opened.
   private static let retrySeconds: UInt64 = 5
 
-  init(configuration: AgentConfiguration, store: StateStore, plane: Switch, policy: Policy, logger: Logger) {
+  init(configuration: AgentConfiguration, store: StateStore, plane: Switch, logger: Logger) {
     self.configuration = configuration
     self.store = store
     self.plane = plane
-    self.policy = policy
     self.logger = logger
     budgets = plane.workers.map { FrameBudget(frames: $0.configuration.chunkCount) }
   }
@@ -75,7 +77,8 @@ actor Control {
   func start() throws {
     try loadPolicy()
     let stored = try store.ports()
-    openKernelAtStart(requests: configuration.ports + stored.compactMap { PortRequest($0) })
+    openKernelAtStart()
+    interfaceChanges = try store.interfaceChanges()
     removeLeftovers(stored: stored)
     try adoptPorts(stored: stored)
     // Rules may name ports, and are in force before the first packet comes.
@@ -85,7 +88,7 @@ actor Control {
     for port in portsInOrder where port.attachment != nil { connectAtStart(port) }
     hasStarted = true
     adoptKernelFlows()
-    if configuration.kernel.placement == .off { leaveKernel() }
+    leaveKernel()
   }
 
   /// Takes everything down for the end of the agent, but what the kernel executes without it: the programs of ports whose flows are

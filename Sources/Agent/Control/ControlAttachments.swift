@@ -22,18 +22,21 @@ extension Control {
     let plan = try plan(for: port, link: link)
     var taken: [(worker: Int, share: Int)] = []
     do {
-      var attachment = try InterfaceAttachment.open(port.request, link: link, plan: plan, policy: policy) {
-        let place = nextPlace(of: plan, besides: port)
-        if place.share > 0 { taken.append((place.worker, place.share)) }
-        return place
-      }
+      var attachment = try InterfaceAttachment.open(
+        port.request, link: link, plan: plan, earlier: changesToPutBack(on: link), policy: { try openPolicy() },
+        place: {
+          let place = nextPlace(of: plan, besides: port)
+          if place.share > 0 { taken.append((place.worker, place.share)) }
+          return place
+        })
       do {
         try giveToSwitch(&attachment, port)
       } catch {
         _ = try? attachment.detachPrograms()
-        attachment.restore()
+        restore(attachment)
         throw error
       }
+      remember(attachment.changes, on: attachment.link)
       port.attachment = attachment
       port.shortcoming = plan.shortcoming
     } catch {
@@ -89,7 +92,7 @@ extension Control {
       }
       attachment.index = added.index
     } catch {
-      if let index = attachment.plan.index { try? kernel?.ports.remove(index) }
+      if let index = attachment.plan.index { kernel?.remove(index) }
       throw error
     }
   }
@@ -117,9 +120,9 @@ extension Control {
       logger.error("the switch did not let go of a port", metadata: ["port": "\(port.name)", "reason": "\(error)"])
     }
     // No flow names it any more.
-    try? kernel?.ports.remove(attachment.index)
+    kernel?.remove(attachment.index)
     for queue in attachment.queues where queue.share > 0 { budgets[queue.worker].giveBack(queue.share) }
-    attachment.restore()
+    restore(attachment)
   }
 
   private func findLink(of port: ManagedPort) throws(PortFailure) -> Link {

@@ -59,12 +59,10 @@ extension Control {
 
   // MARK: - Its life
 
-  /// Opens the kernel tier at start, when a port wants it or an agent before left something.
-  func openKernelAtStart(requests: [PortRequest]) {
-    let isWanted =
-      configuration.kernel.placement != .off
-      || requests.contains { $0.hook == .tc || ($0.placement ?? .off) != .off }
-    guard isWanted || PinDirectory.isInUse(configuration.kernel.directory) else { return }
+  /// Opens the kernel tier at start, when an agent before left something. Else it waits for a port that wants it: its maps are resident as a
+  /// whole as soon as they are there.
+  func openKernelAtStart() {
+    guard PinDirectory.isInUse(configuration.kernel.directory) else { return }
     do {
       _ = try openKernel()
     } catch {
@@ -186,10 +184,12 @@ extension Control {
 
   // MARK: - Taking over
 
-  /// Takes over the flows of the agent before, when all ports forward that can.
+  /// Takes over the flows of the agent before, when all ports forward that can, and removes what else it left.
   func adoptKernelFlows() {
-    guard let kernel else { return }
-    if !kernel.hasAdopted {
+    let root = configuration.kernel.directory
+    // What is pinned there may be another agent's, which has claimed it.
+    guard kernel != nil || !PinDirectory.isInUse(root) else { return }
+    if let kernel, !kernel.hasAdopted {
       kernel.hasAdopted = true
       let box = kernel.tier
       do {
@@ -201,16 +201,16 @@ extension Control {
         logger.error("the flows of the agent before could not be taken over", metadata: ["reason": "\(error)"])
       }
     }
-    let gone = kernel.dropInherited()
+    let gone = kernel?.dropInherited() ?? []
     let used = Set(ports.values.compactMap { $0.attachment }.filter { $0.tc != nil }.map { UInt32($0.link.index) })
-    let remains = KernelRemains(root: kernel.directory.root)
+    let remains = KernelRemains(root: root)
     for sentence in remains.removeTC(except: used, madeQdisc: { index in
       gone.contains { $0.interfaceIndex == index && $0.hooks.contains(.clsact) }
     }) {
       logger.notice("\(sentence)")
     }
     // Their programs were replaced; nothing reads those tables any more.
-    for directory in PinDirectory.versions(in: kernel.directory.root) where directory != kernel.directory.current {
+    for directory in PinDirectory.versions(in: root) where directory != kernel?.directory.current {
       do {
         try FlowTableMaps.unpin(directory: directory)
         logger.notice("removed the flow table of another version", metadata: ["directory": "\(directory)"])
@@ -332,7 +332,7 @@ extension Control {
 
   /// For `status`.
   var kernelWords: String {
-    guard let kernel else { return "not in use: no port has a placement" }
+    guard let kernel else { return "not in use: no port wants it yet" }
     let box = kernel.tier
     let count = (try? onPlane { _ in box.tier.count }) ?? 0
     return "\(count) of \(kernel.maps.slots - 1) flows" + (isKernelDrained ? "; drained: none is placed before: sluicectl agent resume" : "")

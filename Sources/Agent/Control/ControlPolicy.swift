@@ -1,7 +1,8 @@
 // ControlPolicy.swift
 //
 // The early drop policy: what the XDP programs of all ports drop or slow down first.
-// Invariant: the kernel's policy is the store's.
+// Invariants: the kernel's policy is the store's. It is made when the first program or entry needs it, because it takes 21 MB whatever is in
+//             it, which are resident here, too; while there is none, there is no entry.
 // Threads: the control thread (see Control.swift).
 
 import AgentAPI
@@ -19,6 +20,7 @@ extension Control {
   /// - Returns: how many were not there, and how many were.
   func addPolicy(_ rules: [PolicyRule]) throws -> (added: Int, present: Int) {
     try checkDraining()
+    let policy = try openPolicy()
     // What was there before is what a failure goes back to: nothing, or a limit with its rate.
     let before = Set(rules.map(\.key)).filter { policy.contains($0) }
     let rates = before.contains { $0.isLimit } ? policy.entries().filter { before.contains($0.rule.key) }.map(\.rule) : []
@@ -39,20 +41,30 @@ extension Control {
   func deletePolicy(_ keys: [PolicyKey], ifExists: Bool, list: String) throws -> Int {
     try checkDraining()
     let distinct = Set(keys)
-    if !ifExists, let absent = distinct.filter({ !policy.contains($0) }).min() {
+    if !ifExists, let absent = distinct.filter({ policy?.contains($0) != true }).min() {
       throw PolicyFailure(description: "\(absent) is not on the \(list) list; nothing was deleted")
     }
     try store.changePolicy(delete: StoredPolicy(keys: Array(distinct)))
-    return policy.remove(Array(distinct))
+    return policy?.remove(Array(distinct)) ?? 0
   }
 
-  func listPolicy() -> [PolicyEntry] { policy.entries() }
+  func listPolicy() -> [PolicyEntry] { policy?.entries() ?? [] }
+
+  var policyCounts: Policy.Counts { policy?.counts ?? Policy.Counts() }
+
+  /// The policy, made if there is none yet.
+  func openPolicy() throws -> Policy {
+    if let policy { return policy }
+    let made = try Policy()
+    // Somebody may watch for drops already.
+    if !sampling.wishes.isEmpty { sampling.reader = try made.dropEvents() }
+    policy = made
+    applySampling()
+    return made
+  }
 
   /// Gives the kernel the store's policy, before any port gets a program that asks for it.
   func loadPolicy() throws {
-    if let discarded = policy.discarded {
-      logger.warning("the early drop policy in the kernel was made anew", metadata: ["reason": "\(discarded)"])
-    }
     let stored = try store.policy()
     var rules: [PolicyRule] = []
     func read(_ text: String, _ rule: () throws -> PolicyRule) {
@@ -70,7 +82,7 @@ extension Control {
         .limit(try IPPrefix(limit.prefix), to: try PacketRate(packetsPerSecond: limit.packetsPerSecond, burst: limit.burst))
       }
     }
-    try policy.replace(with: rules)
+    if !rules.isEmpty { try openPolicy().replace(with: rules) }
   }
 }
 

@@ -160,15 +160,17 @@ extension Control {
         logger.notice("removed the interface pair of an internal port that is gone", metadata: ["interface": "\(name)"])
       }
       let strangers = links.filter { link in
-        link.xdp != nil && !wantedInterfaces.contains(link.name) && link.alias != InternalPair.alias
-          && link.alias != UpcallPair.alias
+        !wantedInterfaces.contains(link.name) && link.alias != InternalPair.alias && link.alias != UpcallPair.alias
       }
-      for leftover in try KernelTier.removeLeftovers(interfaceIndices: strangers.map { UInt32($0.index) }) {
+      let programmed = strangers.filter { $0.xdp != nil }
+      for leftover in try KernelTier.removeLeftovers(interfaceIndices: programmed.map { UInt32($0.index) }) {
         let name = links.first { UInt32($0.index) == leftover.interfaceIndex }?.name ?? "\(leftover.interfaceIndex)"
         logger.notice(
           "removed the XDP program that an earlier agent left",
           metadata: ["interface": "\(name)", "program": "\(leftover.program.id)"])
       }
+      for link in strangers { putBack(on: link) }
+      forgetChanges(except: links)
     } catch {
       logger.warning("looking for what an earlier agent left failed", metadata: ["reason": "\(error)"])
     }
@@ -202,6 +204,7 @@ extension Control {
   /// Takes a port out of the list and off its interface.
   func forget(_ port: ManagedPort) {
     let last = events.isWatched ? describe(port) : nil
+    if port.attachment == nil { putBack(onInterfaceOf: port) }
     detach(port)
     removePair(of: port)
     ports[port.name] = nil

@@ -22,7 +22,8 @@ extension Control {
   /// - Parameter oneIn: 1 or more.
   /// - Returns: what `endSampling` takes.
   func beginSampling(oneIn: UInt32) throws -> UInt64 {
-    if sampling.reader == nil { sampling.reader = try policy.dropEvents() }
+    // Without a policy no program drops; `openPolicy` makes the reader then.
+    if sampling.reader == nil { sampling.reader = try policy?.dropEvents() }
     sampling.lastID += 1
     sampling.wishes[sampling.lastID] = max(1, oneIn)
     applySampling()
@@ -45,7 +46,7 @@ extension Control {
     }
   }
 
-  private func applySampling() { policy.sampleDrops(oneIn: sampling.wishes.values.min() ?? 0) }
+  func applySampling() { policy?.sampleDrops(oneIn: sampling.wishes.values.min() ?? 0) }
 
   private func message(_ sample: DropEvent) -> Sluice_V1_Event {
     var event = Sluice_V1_Event()

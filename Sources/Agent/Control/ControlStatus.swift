@@ -13,7 +13,7 @@ extension Control {
     var reply = Sluice_V1_GetStatusReply()
     reply.workers = UInt32(plane.workers.count)
     reply.store = store.path
-    let counts = policy.counts
+    let counts = policyCounts
     reply.denyPrefixes = UInt64(counts.prefixes)
     reply.denyTuples = UInt64(counts.tuples)
     reply.limits = UInt64(counts.limits)
@@ -66,7 +66,7 @@ extension Control {
   }
 
   private var policyWords: String {
-    let counts = policy.counts
+    let counts = policyCounts
     return "\(counts.prefixes) denied prefixes, \(counts.tuples) denied five-tuples, \(counts.limits) rate limits"
   }
 

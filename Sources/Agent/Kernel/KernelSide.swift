@@ -11,6 +11,9 @@ import KernelTier
 
 /// The flow table in the kernel and what belongs to it.
 final class KernelSide {
+  /// Longer than any packet is on its way up.
+  private static let settleTime = Duration.seconds(2)
+
   let directory: PinDirectory
   let maps: FlowTableMaps
   let ports: KernelPorts
@@ -21,6 +24,8 @@ final class KernelSide {
   var up: UpcallPath?
   /// False until flows of the agent before have been looked at.
   var hasAdopted: Bool
+  /// When indices came free.
+  private var freed: [PortIndex: ContinuousClock.Instant] = [:]
   /// Why what was pinned there before was not taken, when that was so.
   let discarded: String?
 
@@ -41,7 +46,16 @@ final class KernelSide {
   func index(forInterface interface: UInt32, taken: Set<PortIndex>) -> PortIndex? {
     if let before = inherited[interface], !taken.contains(before.index) { return before.index }
     let reserved = Set(inherited.values.map(\.index))
-    return (0..<PortIndex(WorkerCounters.portCapacity)).first { !taken.contains($0) && !reserved.contains($0) }
+    let free = (0..<PortIndex(WorkerCounters.portCapacity)).lazy.filter { !taken.contains($0) && !reserved.contains($0) }
+    let settled = ContinuousClock.now - Self.settleTime
+    freed = freed.filter { $0.value > settled }
+    return free.first { freed[$0] == nil } ?? free.first
+  }
+
+  /// Forgets a port that no flow names any more. Packets on their way up still name its index, so that another port gets it later.
+  func remove(_ index: PortIndex) {
+    try? ports.remove(index)
+    freed[index] = ContinuousClock.now
   }
 
   /// What the agent before knew of an interface, if the index is still the one it had.
@@ -59,7 +73,7 @@ final class KernelSide {
   func dropInherited() -> [KernelPort] {
     let gone = Array(inherited.values)
     inherited = [:]
-    for port in gone { try? ports.remove(port.index) }
+    for port in gone { remove(port.index) }
     return gone
   }
 }

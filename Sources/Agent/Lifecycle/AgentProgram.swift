@@ -2,7 +2,7 @@
 //
 // The agent from its start to its end.
 //
-// Start: configuration, socket, store, workers, early drop policy, ports, rules, metrics page, then READY=1. Whatever fails before
+// Start: configuration, socket, store, workers, ports, rules, metrics page, then READY=1. Whatever fails before
 //        that is one line (a configuration: one per mistake) on standard error and exit status 1; nothing stays behind.
 // End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, programs are taken off interfaces whose flows are not placed
 //        in the kernel, workers end, the store is closed, the socket goes, exit status 0. The kernel tier goes on without the agent.
@@ -74,8 +74,7 @@ public enum AgentProgram {
     let plane = try Switch(configuration: switchConfiguration(configuration.workers))
     defer { plane.stop() }
     let watcher = try LinkWatcher(logger: logger)
-    let control = Control(
-      configuration: configuration, store: store, plane: plane, policy: try Policy(), logger: logger)
+    let control = Control(configuration: configuration, store: store, plane: plane, logger: logger)
     do {
       try await control.start()
       try await runServices(

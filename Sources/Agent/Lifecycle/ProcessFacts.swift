@@ -31,6 +31,11 @@ enum ProcessFacts {
     text(of: "/proc/sys/kernel/osrelease").split(separator: "\n").first.map(String.init) ?? "unknown"
   }
 
+  /// What the kernel calls this run of the machine; nil when it does not say.
+  static func bootIdentifier() -> String? {
+    text(of: "/proc/sys/kernel/random/boot_id").split(separator: "\n").first.map(String.init)
+  }
+
   /// A number that is this machine's own and the same after every start: of its machine-id, or of its host name where it has none, as in many
   /// containers.
   ///

@@ -61,14 +61,8 @@ struct InterfaceAttachment {
   var queues: [AttachedQueue]
   /// Sentences for `port show`.
   var offloadNotes: [String]
-  /// What to put back.
-  private var changes: [Change]
-
-  private enum Change {
-    case broughtUp
-    case madePromiscuous
-    case switchedOff([String])
-  }
+  /// What to put back, that of agents before included.
+  let changes: [InterfaceChange]
 
   /// Bytes that a frame has beyond the MTU: the Ethernet header and one VLAN tag, which is what interfaces let pass
   /// (is_skb_forwardable in the kernel's net/core/dev.c).
@@ -92,14 +86,17 @@ struct InterfaceAttachment {
   /// Takes an interface.
   ///
   /// - Parameters:
+  ///   - earlier: what agents before changed on the interface and did not put back.
+  ///   - policy: the early drop policy; asked for when the port gets a program that has it.
   ///   - place: where each queue goes; asked once per queue.
   /// - Throws: `PortFailure`; the interface is as it was before then.
   static func open(
-    _ request: PortRequest, link: Link, plan: HookPlan, policy: Policy, place: () -> QueuePlace
+    _ request: PortRequest, link: Link, plan: HookPlan, earlier: [InterfaceChange], policy: () throws -> Policy,
+    place: () -> QueuePlace
   ) throws(PortFailure) -> InterfaceAttachment {
     try check(request, link)
-    if plan.hook == .tc { return try openForTC(request, link: link, plan: plan, place: place) }
-    var changes: [Change] = []
+    if plan.hook == .tc { return try openForTC(request, link: link, plan: plan, earlier: earlier, place: place) }
+    var changes = earlier
     var notes: [String] = []
     do {
       var socket = try NetlinkSocket(.route)
@@ -113,11 +110,11 @@ struct InterfaceAttachment {
       }
       if !link.isUp {
         try socket.setUp(index: link.index)
-        changes.append(.broughtUp)
+        changes.note(.broughtUp)
       }
       notes += prepare(link, &socket, &ethtool, &changes)
       let program = try XDPProgram.load(
-        mode: request.mode == .shared ? .shared : .dedicated, queues: count, policy: policy, flows: plan.flows)
+        mode: request.mode == .shared ? .shared : .dedicated, queues: count, policy: try policy(), flows: plan.flows)
       let (index, name) = (UInt32(link.index), link.name)
       let isReplacement = try XDPPort.hasLeftover(interfaceIndex: index, interfaceName: name)
       let xdp = isReplacement ? nil : try XDPPort.attach(program, interfaceIndex: index, interfaceName: name)
@@ -141,28 +138,28 @@ struct InterfaceAttachment {
         link: (try? socket.link(index: link.index)) ?? link, plan: plan, program: program, xdp: xdp, queues: queues,
         offloadNotes: notes, changes: changes)
     } catch {
-      undo(changes, index: link.index)
+      changes.dropFirst(earlier.count).undo(index: link.index)
       throw failure(error, port: request.name)
     }
   }
 
   /// Takes an interface whose frames come up by tc.
   private static func openForTC(
-    _ request: PortRequest, link: Link, plan: HookPlan, place: () -> QueuePlace
+    _ request: PortRequest, link: Link, plan: HookPlan, earlier: [InterfaceChange], place: () -> QueuePlace
   ) throws(PortFailure) -> InterfaceAttachment {
-    var changes: [Change] = []
+    var changes = earlier
     do {
       var socket = try NetlinkSocket(.route)
       if !link.isUp {
         try socket.setUp(index: link.index)
-        changes.append(.broughtUp)
+        changes.note(.broughtUp)
       }
       var notes = [
         "packets keep the segmentation and checksum offload of the other end; those that go up are segmented and checksummed by the kernel first"
       ]
       if link.kind != "veth", !link.isPromiscuous {
         try socket.setPromiscuous(true, index: link.index)
-        changes.append(.madePromiscuous)
+        changes.note(.madePromiscuous)
         notes.append("promiscuous mode was switched on, so that frames for stations behind the switch are received")
       }
       let place = place()
@@ -172,7 +169,7 @@ struct InterfaceAttachment {
         link: (try? socket.link(index: link.index)) ?? link, plan: plan, program: nil,
         queues: [AttachedQueue(queue: queue, worker: place.worker, share: 0)], offloadNotes: notes, changes: changes)
     } catch {
-      undo(changes, index: link.index)
+      changes.dropFirst(earlier.count).undo(index: link.index)
       throw failure(error, port: request.name)
     }
   }
@@ -242,7 +239,7 @@ struct InterfaceAttachment {
   }
 
   /// Puts the interface back as it was. Call when the switch has closed the queues.
-  func restore() { Self.undo(changes, index: link.index) }
+  func restore() { changes.undo(index: link.index) }
 
   // MARK: - Pieces
 
@@ -271,7 +268,7 @@ struct InterfaceAttachment {
 
   /// Switches off what would hide a frame's true bytes from XDP, and says so.
   private static func prepare(
-    _ link: Link, _ socket: inout NetlinkSocket, _ ethtool: inout Ethtool, _ changes: inout [Change]
+    _ link: Link, _ socket: inout NetlinkSocket, _ ethtool: inout Ethtool, _ changes: inout [InterfaceChange]
   ) -> [String] {
     var notes: [String] = []
     if link.kind == "veth" {
@@ -280,7 +277,7 @@ struct InterfaceAttachment {
     if !link.isPromiscuous {
       do {
         try socket.setPromiscuous(true, index: link.index)
-        changes.append(.madePromiscuous)
+        changes.note(.madePromiscuous)
         notes.append("promiscuous mode was switched on, so that frames for stations behind the switch are received")
       } catch {
         notes.append("promiscuous mode could not be switched on: \(error)")
@@ -294,27 +291,13 @@ struct InterfaceAttachment {
     for (name, words) in hiding where features.isActive(name) {
       do {
         try ethtool.setFeature(name, false, of: link.index)
-        changes.append(.switchedOff([name]))
+        changes.note(.switchedOff(name))
         notes.append("\(words) was switched off, because it hides frames or tags from XDP")
       } catch {
         notes.append("\(words) could not be switched off: \(error)")
       }
     }
     return notes
-  }
-
-  private static func undo(_ changes: [Change], index: Int32) {
-    guard !changes.isEmpty, var socket = try? NetlinkSocket(.route) else { return }
-    for change in changes.reversed() {
-      // An interface that is gone has nothing to be put back.
-      switch change {
-      case .broughtUp: try? socket.setDown(index: index)
-      case .madePromiscuous: try? socket.setPromiscuous(false, index: index)
-      case .switchedOff(let names):
-        guard var ethtool = try? Ethtool() else { continue }
-        for name in names { _ = try? ethtool.setFeature(name, true, of: index) }
-      }
-    }
   }
 
   private static func failure(_ error: any Error, port: String) -> PortFailure {
