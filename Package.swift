@@ -56,7 +56,7 @@ var targets: [Target] = [
   .target(
     name: "ProofModel", dependencies: ["Dataplane", "Pipeline", "KernelTier", "CSluice", "TestSupport"], path: "Tests/Proof/Model", swiftSettings: plain),
   .executableTarget(
-    name: "sluice-proof", dependencies: ["ProofModel", "TestSupport", argumentParser], path: "Tests/Proof/Program", swiftSettings: plain),
+    name: "sluice-proof", dependencies: ["Dataplane", "ProofModel", "TestSupport", argumentParser], path: "Tests/Proof/Program", swiftSettings: plain),
   .testTarget(
     name: "DataplaneTests", dependencies: ["Dataplane", "CSluice", "CLibbpf", "TestSupport"], swiftSettings: plain),
   .testTarget(

@@ -21,14 +21,12 @@ public final class Switch: @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
   private var thread: pthread_t?
   private let events: SwitchEvents
+  private let attentionNanoseconds: UInt64
 
   /// Seconds between looks at timers: idle flows, stations, drop reports.
   private static let tickMilliseconds: Int32 = 500
   /// From the beginning of one slice of a round over all flows to the next.
   private static let sliceMilliseconds: Int32 = 10
-  /// How long the next upcall is waited for awake: waking this thread costs the worker that asks a system call, which is as much as a hundred
-  /// packets; under a steady trickle of new flows it would be most of what they cost.
-  private static let attentionNanoseconds: UInt64 = 50_000
   /// Upcalls that are served before closures get their turn.
   private static let upcallsPerRound = 256
 
@@ -45,6 +43,7 @@ public final class Switch: @unchecked Sendable {
     Worker.link(workers)
     self.doorbell = doorbell
     self.events = events
+    attentionNanoseconds = configuration.attentionNanoseconds
     core = try SwitchCore(configuration: configuration, workers: workers, secrets: secrets, events: events)
     for (index, worker) in workers.enumerated() {
       do { try worker.start() } catch {
@@ -148,7 +147,7 @@ public final class Switch: @unchecked Sendable {
       }
       core.completeCommits()
       if stopping.load(ordering: .acquiring) { break }
-      if served > 0 { attentiveUntil = now + Self.attentionNanoseconds }
+      if served > 0 { attentiveUntil = now + attentionNanoseconds }
       guard served == 0, ready.isEmpty else { continue }
       if now < attentiveUntil {
         sluice_relax()

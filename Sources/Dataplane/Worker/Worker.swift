@@ -120,8 +120,6 @@ public final class Worker: @unchecked Sendable {
   static let batchSize = 64
   /// The place of the upcall device among the ports, behind them.
   static let upcallPort = WorkerCounters.portCapacity
-  /// Empty poll rounds before an adaptive worker goes to sleep.
-  private static let spinRounds = 200
 
   /// - Parameters:
   ///   - pipelineDoorbell: rung when an upcall has been put into the ring.
@@ -291,7 +289,7 @@ public final class Worker: @unchecked Sendable {
       let end = sluice_cycles()
       counters.add(.idle, end &- start)
       start = end
-      if configuration.mode == .adaptive, emptyRounds > Self.spinRounds, drain.maySleep {
+      if configuration.mode == .adaptive, emptyRounds > configuration.spinRounds, drain.maySleep {
         sleep(underWay: underWay)
         emptyRounds = 0
         drain.noteWork()

@@ -28,6 +28,8 @@ public struct WorkerConfiguration: Sendable {
   public var exactEntries: Int
   /// Misses of one port that may wait for the pipeline.
   public var upcallBudget: Int
+  /// Empty poll rounds before an adaptive worker goes to sleep. Fewer give its CPU to others when there are more threads than CPUs.
+  package var spinRounds = 200
 
   public init(
     cpu: Int? = nil, mode: PollMode = .adaptive, chunkSize: Int = 4096, chunkCount: Int = 16384,

@@ -100,84 +100,162 @@ public struct FrameShape: Sendable {
   // MARK: Bytes
 
   /// The frame, with `number` in its last bytes.
-  public func bytes(number: UInt32) -> [UInt8] {
-    let tail = [UInt8](repeating: 0x5a, count: payload) + ReferenceNumber.tail(number)
-    var (type, body) = networkPacket(tail)
-    if !labels.isEmpty {
-      var stack: [UInt8] = []
-      for (i, entry) in labels.enumerated() { stack += big(UInt128(entry & ~0x100 | (i == labels.count - 1 ? 0x100 : 0)), 4) }
-      (type, body) = (0x8847, stack + body)
+  /// - Parameter isSummed: false leaves the checksums to `ReferenceNumber.numbered`.
+  public func bytes(number: UInt32, isSummed: Bool = true) -> [UInt8] {
+    var frame: [UInt8] = []
+    frame.reserveCapacity(256)
+    func addresses() {
+      frame.put(UInt128(destination), 6)
+      frame.put(UInt128(source), 6)
     }
-    var front = big(UInt128(destination), 6) + big(UInt128(source), 6)
+    addresses()
+    for (tpid, control) in tags {
+      frame.put(UInt128(tpid), 2)
+      frame.put(UInt128(control), 2)
+    }
     if let service {
-      let inside = front + big(UInt128(type), 2) + body
-      (type, body) = (0x88e7, [0] + big(UInt128(service), 3) + inside)
+      frame.put(0x88e7, 2)
+      frame.put(UInt128(service), 4)
+      addresses()
     }
-    for (tpid, control) in tags { front += big(UInt128(tpid), 2) + big(UInt128(control), 2) }
-    return front + big(UInt128(type), 2) + body
-  }
-
-  private func networkPacket(_ tail: [UInt8]) -> (type: UInt16, body: [UInt8]) {
+    frame.put(labels.isEmpty ? UInt128(networkType) : 0x8847, 2)
+    for (i, entry) in labels.enumerated() { frame.put(UInt128(entry & ~0x100 | (i == labels.count - 1 ? 0x100 : 0)), 4) }
+    let start = frame.count
     switch network {
-    case .other: return (etherType, tail)
-    case .arp:
-      let addresses = big(0x0200_0000_0000 | UInt128(ipv4Source), 6) + big(UInt128(ipv4Source), 4) + big(0x0200_0000_0000 | UInt128(ipv4Destination), 6)
-      return (0x0806, [0, 1, 8, 0, 6, 4] + big(UInt128(operation), 2) + addresses + big(UInt128(ipv4Destination), 4) + tail)
-    case .ipv4:
-      let pad = [UInt8](repeating: 1, count: options)
-      let (proto, segment) = segment(tail, isIPv6: false)
-      let field: UInt16 = fragment == 1 ? 0x2000 : fragment == 2 ? 0x2003 : 0x4000
-      let header =
-        [0x45 + UInt8(options / 4), tos] + big(UInt128(20 + options + segment.count), 2) + [0, 1] + big(UInt128(field), 2) + [ttl, proto, 0, 0]
-        + big(UInt128(ipv4Source), 4) + big(UInt128(ipv4Destination), 4) + pad
-      return (0x0800, summed(header + segment, 0x0800))
-    case .ipv6:
-      var (proto, body) = segment(tail, isIPv6: true)
-      if fragment > 0 {
-        body = [proto, 0] + big(fragment == 1 ? 1 : 0x19, 2) + [0, 0, 0, 7] + body
-        proto = 44
-      }
-      for kind in extensions.reversed() {
-        body = extensionHeader(kind, next: proto) + body
-        proto = kind
-      }
-      let first = UInt128(6) << 28 | UInt128(tos) << 20 | UInt128(label)
-      let header = big(first, 4) + big(UInt128(body.count), 2) + [proto, ttl] + big(ipv6Source, 16) + big(ipv6Destination, 16)
-      return (0x86dd, summed(header + body, 0x86dd))
+    case .other: break
+    case .arp: putARP(&frame)
+    case .ipv4: putIPv4(&frame)
+    case .ipv6: putIPv6(&frame)
+    }
+    for _ in 0..<payload { frame.append(0x5a) }
+    frame += ReferenceNumber.tail(number)
+    // The lengths behind which all is there now.
+    switch network {
+    case .ipv4: store(UInt128(frame.count - start), &frame, start + 2, 2)
+    case .ipv6: store(UInt128(frame.count - start - 40), &frame, start + 4, 2)
+    default: break
+    }
+    if hasUDPLength { store(UInt128(8 + payload + ReferenceNumber.tailCount), &frame, frame.count - payload - ReferenceNumber.tailCount - 4, 2) }
+    if isSummed, network == .ipv4 || network == .ipv6 { frame.replaceSubrange(start..., with: summed(Array(frame[start...]))) }
+    return frame
+  }
+
+  private var networkType: UInt16 {
+    switch network {
+    case .ipv4: 0x0800
+    case .ipv6: 0x86dd
+    case .arp: 0x0806
+    case .other: etherType
     }
   }
 
-  private func extensionHeader(_ kind: UInt8, next: UInt8) -> [UInt8] {
+  private func putARP(_ frame: inout [UInt8]) {
+    frame += [0, 1, 8, 0, 6, 4]
+    frame.put(UInt128(operation), 2)
+    frame.put(0x0200_0000_0000 | UInt128(ipv4Source), 6)
+    frame.put(UInt128(ipv4Source), 4)
+    frame.put(0x0200_0000_0000 | UInt128(ipv4Destination), 6)
+    frame.put(UInt128(ipv4Destination), 4)
+  }
+
+  /// Header and segment without lengths.
+  private func putIPv4(_ frame: inout [UInt8]) {
+    let field: UInt128 = fragment == 1 ? 0x2000 : fragment == 2 ? 0x2003 : 0x4000
+    frame += [0x45 + UInt8(options / 4), tos, 0, 0, 0, 1]
+    frame.put(field, 2)
+    frame += [ttl, proto, 0, 0]
+    frame.put(UInt128(ipv4Source), 4)
+    frame.put(UInt128(ipv4Destination), 4)
+    for _ in 0..<options { frame.append(1) }
+    putSegment(&frame)
+  }
+
+  /// Header, extension headers and segment without lengths.
+  private func putIPv6(_ frame: inout [UInt8]) {
+    let last = fragment > 0 ? 44 : proto
+    frame.put(UInt128(6) << 28 | UInt128(tos) << 20 | UInt128(label), 4)
+    frame += [0, 0, extensions.first ?? last, ttl]
+    frame.put(ipv6Source, 16)
+    frame.put(ipv6Destination, 16)
+    for (i, kind) in extensions.enumerated() { putExtension(kind, next: i + 1 < extensions.count ? extensions[i + 1] : last, &frame) }
+    if fragment > 0 {
+      frame += [proto, 0]
+      frame.put(fragment == 1 ? 1 : 0x19, 2)
+      frame += [0, 0, 0, 7]
+    }
+    putSegment(&frame)
+  }
+
+  private func putExtension(_ kind: UInt8, next: UInt8, _ frame: inout [UInt8]) {
     switch kind {
-    case 43: [next, 2, 0, UInt8(options == 40 ? 1 : 0), 0, 0, 0, 0] + big(ipv6Source ^ 0x77, 16)
-    case 44: [next, 0, 0, 0, 0, 0, 0, 9]
-    case 51: [next, 4] + [UInt8](repeating: 3, count: 22)
-    default: [next, 0, 1, 4, 0, 0, 0, 0]
+    case 43:
+      frame += [next, 2, 0, UInt8(options == 40 ? 1 : 0), 0, 0, 0, 0]
+      frame.put(ipv6Source ^ 0x77, 16)
+    case 44: frame += [next, 0, 0, 0, 0, 0, 0, 9]
+    case 51:
+      frame += [next, 4]
+      for _ in 0..<22 { frame.append(3) }
+    default: frame += [next, 0, 1, 4, 0, 0, 0, 0]
     }
   }
 
-  /// Protocol number and segment, its checksum zero.
-  private func segment(_ tail: [UInt8], isIPv6: Bool) -> (UInt8, [UInt8]) {
-    let isLater = fragment == 2
-    let both = big(UInt128(ports.0), 2) + big(UInt128(ports.1), 2)
-    let (proto, header): (UInt8, [UInt8])
-    switch transport {
-    case .tcp: (proto, header) = (6, both + [0, 0, 0, 1, 0, 0, 0, 2] + big(UInt128(0x5000 | flags), 2) + [0x20, 0, 0, 0, 0, 0])
-    case .udp, .udpWithoutSum: (proto, header) = (17, both + big(UInt128(8 + tail.count), 2) + [0, transport == .udp || isIPv6 ? 1 : 0])
-    case .sctp: (proto, header) = (132, both + [0, 0, 0, 7, 0, 0, 0, 0])
-    case .icmp: (proto, header) = (isIPv6 ? 58 : 1, [icmp.0, icmp.1, 0, 0, 0, 1, 0, 1])
-    case .solicitation, .advertisement:
-      let type: UInt8 = transport == .solicitation ? 135 : 136
-      let option = hasLinkAddress ? [type - 134, 1] + big(UInt128(source), 6) : []
-      (proto, header) = isIPv6 ? (58, [type, 0, 0, 0, 0, 0, 0, 0] + big(ipv6Source ^ 3, 16) + option) : (1, [13, 0, 0, 0, 0, 0, 0, 0])
-    case .other: (proto, header) = (isIPv6 ? 59 : 47, [])
+  /// The number of the protocol over IP.
+  private var proto: UInt8 {
+    let isIPv6 = network == .ipv6
+    return switch transport {
+    case .tcp: 6
+    case .udp, .udpWithoutSum: 17
+    case .sctp: 132
+    case .icmp, .solicitation, .advertisement: isIPv6 ? 58 : 1
+    case .other: isIPv6 ? 59 : 47
     }
-    return (proto, isLater ? tail : header + tail)
+  }
+
+  private var hasUDPLength: Bool {
+    (network == .ipv4 || network == .ipv6) && (transport == .udp || transport == .udpWithoutSum) && fragment != 2
+  }
+
+  /// The header over IP, without a length; its checksum is 0, or 1 where UDP has one.
+  private func putSegment(_ frame: inout [UInt8]) {
+    let isIPv6 = network == .ipv6
+    guard fragment != 2 else { return }
+    func putPorts() {
+      frame.put(UInt128(ports.0), 2)
+      frame.put(UInt128(ports.1), 2)
+    }
+    switch transport {
+    case .tcp:
+      putPorts()
+      frame += [0, 0, 0, 1, 0, 0, 0, 2]
+      frame.put(UInt128(0x5000 | flags), 2)
+      frame += [0x20, 0, 0, 0, 0, 0]
+    case .udp, .udpWithoutSum:
+      putPorts()
+      frame += [0, 0, 0, transport == .udp || isIPv6 ? 1 : 0]
+    case .sctp:
+      putPorts()
+      frame += [0, 0, 0, 7, 0, 0, 0, 0]
+    case .icmp: frame += [icmp.0, icmp.1, 0, 0, 0, 1, 0, 1]
+    case .solicitation, .advertisement:
+      guard isIPv6 else {
+        frame += [13, 0, 0, 0, 0, 0, 0, 0]
+        return
+      }
+      let type: UInt8 = transport == .solicitation ? 135 : 136
+      frame += [type, 0, 0, 0, 0, 0, 0, 0]
+      frame.put(ipv6Source ^ 3, 16)
+      guard hasLinkAddress else { return }
+      frame += [type - 134, 1]
+      frame.put(UInt128(source), 6)
+    case .other: break
+    }
   }
 
   /// The packet with its checksums.
-  private func summed(_ packet: [UInt8], _ type: UInt16) -> [UInt8] {
-    var frame = [UInt8](repeating: 0, count: 12) + big(UInt128(type), 2) + packet
+  private func summed(_ packet: [UInt8]) -> [UInt8] {
+    var frame = [UInt8](repeating: 0, count: 12)
+    frame.put(UInt128(networkType), 2)
+    frame += packet
     ReferenceChecksum.fill(&frame)
     return Array(frame[14...])
   }
@@ -206,8 +284,9 @@ extension SeededGenerator {
   mutating func chance(_ oneIn: UInt64) -> Bool { next() % oneIn == 0 }
 }
 
-private func big(_ value: UInt128, _ count: Int) -> [UInt8] {
-  var bytes = [UInt8](repeating: 0, count: count)
-  store(value, &bytes, 0, count)
-  return bytes
+extension [UInt8] {
+  /// Appends a number as big-endian bytes.
+  fileprivate mutating func put(_ value: UInt128, _ count: Int) {
+    for i in 0..<count { append(UInt8(truncatingIfNeeded: value >> UInt128(8 * (count - 1 - i)))) }
+  }
 }

@@ -6,7 +6,7 @@
 // Invariants: everything follows from the seed: world N of a run has the seed `seed + N`. Packets reach the worker only to make flows; it never
 //             sees those that the programs are compared by, but for the first round.
 // Threads: one thread of the caller's; the tier belongs to the pipeline thread of the switch.
-// Cost: about 10 us a packet and program, and the reference's 25 us a packet.
+// Cost: about 10 us a packet and program, and the reference's 5 us a packet.
 
 import CSluice
 import Dataplane
@@ -108,7 +108,7 @@ public final class KernelSameness {
       let frames = shapes.enumerated().map { (bytes: $0.element.shape.bytes(number: first + UInt32($0.offset)), inPort: $0.element.inPort) }
       if round == 0 {
         sent = shapes
-        _ = try real.exchange(frames, first: first)
+        try real.send(frames)
       }
       for (i, frame) in frames.enumerated() {
         guard try difference(frame.bytes, frame.inPort, world.model, counts: true) != nil else { continue }
@@ -159,7 +159,7 @@ public final class KernelSameness {
     // The programs are asked when the worker has made a flow for the frame, or an earlier frame's flow answers it.
     try Shrinking(real: real, world: world) { bytes, inPort, number, model in
       if let what = try self.difference(bytes, inPort, model, counts: false) { return what }
-      _ = try self.real.exchange([(bytes, inPort)], first: number)
+      try self.real.send([(bytes, inPort)])
       return try self.difference(bytes, inPort, model, counts: false)
     }.shrink(frames)
   }

@@ -24,9 +24,13 @@ public final class RealSwitch {
   ///   - workers: 1 or 2; with 2, some ports belong to one of them only.
   ///   - placement: which flows are offered to a tier in front of the workers. A port's index is its number.
   public init(ports model: [ReferencePort], workers: Int = 1, placement: FlowPlacement = .off) throws {
-    let worker = WorkerConfiguration(
+    var worker = WorkerConfiguration(
       chunkSize: 2048, chunkCount: 16384, flowLimit: 20_000, exactEntries: 4096, upcallBudget: 1024)
-    sluice = try Switch(configuration: SwitchConfiguration(workers: .init(repeating: worker, count: workers), flowIdleSeconds: 600))
+    // Each thread waits for another one nearly always, so it had better sleep.
+    worker.spinRounds = 10
+    var configuration = SwitchConfiguration(workers: .init(repeating: worker, count: workers), flowIdleSeconds: 600)
+    configuration.attentionNanoseconds = 5_000
+    sluice = try Switch(configuration: configuration)
     let ports = LockstepPorts(count: model.count, workers: workers)
     self.ports = ports
     portNumbers = model.map(\.number)
@@ -83,15 +87,23 @@ public final class RealSwitch {
     return nextNumber
   }
 
-  /// Sends frames through the switch. Throws `SwitchStuck` when they do not all come to an end.
+  /// Sends frames through the switch, and returns what left. Throws `SwitchStuck` when they do not all come to an end.
+  @discardableResult
+  public func send(_ frames: [(bytes: [UInt8], inPort: UInt32)]) throws -> [Departure] {
+    guard let sent = ports.exchange(frames) else { throw SwitchStuck() }
+    return sent
+  }
+
+  /// Sends frames through the switch, of which each is known again by its number. Throws `SwitchStuck` when they do not all come to an end, `StrayFrame` when
+  /// something leaves that has none of their numbers.
   /// - Parameter first: the number of the first frame; the others follow it.
   public func exchange(_ frames: [(bytes: [UInt8], inPort: UInt32)], first: UInt32) throws -> Departures {
-    guard let sent = ports.exchange(frames) else { throw SwitchStuck() }
+    let sent = try send(frames)
+    // Whatever leaves then is of this frame.
+    if frames.count == 1 { return [sent.sorted()] }
     var departures = Departures(repeating: [], count: frames.count)
     for departure in sent {
-      // The frames of an exchange differ in the lower half of their numbers; an action may write to the upper one, where it takes a payload for
-      // a header, as `copy_ttl_in` does behind `pop_mpls:0x8847`.
-      let place = Int(UInt16(truncatingIfNeeded: ReferenceNumber.of(departure.bytes) &- first))
+      let place = ReferenceNumber.distance(departure.bytes, from: first)
       guard departures.indices.contains(place) else { throw StrayFrame(departure: departure) }
       departures[place].append(departure)
     }
@@ -135,12 +147,14 @@ public final class RealSwitch {
   }
 
   /// Look-ups that no cached flow answered.
+  ///
+  /// Cost: some 20 us.
   public var misses: UInt64 { sluice.workers.reduce(0) { $0 + $1.snapshot().misses } }
 }
 
 /// Frames went in and never came to an end.
 public struct SwitchStuck: Error, CustomStringConvertible {
-  public var description: String { "after ten seconds some frames have neither left nor been dropped" }
+  public var description: String { "after a minute some frames have neither left nor been dropped" }
 }
 
 /// A frame left that nobody sent now.

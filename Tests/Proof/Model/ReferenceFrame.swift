@@ -85,7 +85,7 @@ public struct ReferenceHeaders: Sendable {
     var at = l3 + 40
     proto = bytes[l3 + 6]
     // OFPXMT_OFB_IPV6_EXTHDR: which headers there are, whether one came twice, whether they came in another order than RFC 8200 wants.
-    var seen: [UInt8: Int] = [:]
+    var (seen, seenTwice): (UInt16, UInt16) = (0, 0)
     var lastRank = 0
     var isFirst = true
     func bit(_ number: UInt8) -> UInt16 {
@@ -105,15 +105,16 @@ public struct ReferenceHeaders: Sendable {
       defer { isFirst = false }
       // Others than those of the list, such as mobility, change nothing.
       guard bit(number) != 0 else { return }
-      extensionBits |= number != 0 || isFirst ? bit(number) : seen[0] == nil ? 1 << 8 : 0
-      let times = (seen[number] ?? 0) + 1
-      seen[number] = times
+      extensionBits |= number != 0 || isFirst ? bit(number) : seen & bit(0) == 0 ? 1 << 8 : 0
+      let isAgain = seen & bit(number) != 0
       // Destination options may come twice: before a routing header and at the end.
-      if times > (number == 60 ? 2 : 1) { extensionBits |= 1 << 7 }
+      if number == 60 ? seenTwice & bit(60) != 0 : isAgain { extensionBits |= 1 << 7 }
+      if isAgain { seenTwice |= bit(number) }
+      seen |= bit(number)
       let rank: Int
       switch number {
       case 0: rank = 1
-      case 60: rank = seen[43] == nil && lastRank < 3 && times == 1 ? 2 : 7
+      case 60: rank = seen & bit(43) == 0 && lastRank < 3 && !isAgain ? 2 : 7
       case 43: rank = 3
       case 44: rank = 4
       case 51: rank = 5
@@ -123,7 +124,7 @@ public struct ReferenceHeaders: Sendable {
       if rank < lastRank { extensionBits |= 1 << 8 }
       lastRank = max(lastRank, rank)
     }
-    while [0, 43, 44, 51, 60, 135].contains(proto) {
+    while Self.isExtension(proto) {
       guard at + 8 <= end else { isMalformed = true; return }
       note(proto)
       let next = bytes[at]
@@ -148,6 +149,13 @@ public struct ReferenceHeaders: Sendable {
     }
     if !isLaterFragment, proto == 59 || proto == 50 { note(proto) }
     transport(bytes, at: at)
+  }
+
+  private static func isExtension(_ number: UInt8) -> Bool {
+    switch number {
+    case 0, 43, 44, 51, 60, 135: true
+    default: false
+    }
   }
 
   private mutating func transport(_ bytes: [UInt8], at offset: Int) {
@@ -297,7 +305,7 @@ enum ReferenceChecksum {
     let header = Int(bytes[l3] & 15) * 4
     guard header >= 20, l3 + header <= bytes.count else { return }
     store(0, &bytes, l3 + 10, 2)
-    store(UInt128(~PlainChecksum.internet(Array(bytes[l3..<l3 + header]))), &bytes, l3 + 10, 2)
+    store(UInt128(~folded(words(bytes, l3..<l3 + header))), &bytes, l3 + 10, 2)
   }
 
   private static func add(_ a: UInt16, _ b: UInt16) -> UInt16 {
@@ -317,19 +325,40 @@ enum ReferenceChecksum {
 
   /// The sum of pseudo header and segment, as if the checksum were zero.
   private static func sum(_ bytes: [UInt8], _ headers: ReferenceHeaders, _ l4: Int, without place: Int) -> UInt16 {
-    var segment = Array(bytes[l4..<headers.end])
-    store(0, &segment, place, 2)
-    var pseudo: [UInt8] = []
+    var sum = words(bytes, l4..<l4 + place) + words(bytes, l4 + place + 2..<headers.end)
     if headers.network == .ipv6 {
       let destination = headers.checksummedDestination
-      pseudo = Array(bytes[headers.l3 + 8..<headers.l3 + 24]) + Array(bytes[destination..<destination + 16])
+      sum += words(bytes, headers.l3 + 8..<headers.l3 + 24) + words(bytes, destination..<destination + 16)
     } else if headers.proto != 1 {
-      pseudo = Array(bytes[headers.l3 + 12..<headers.l3 + 20])
+      sum += words(bytes, headers.l3 + 12..<headers.l3 + 20)
     }
-    if !pseudo.isEmpty {
-      pseudo += [0, 0, UInt8(segment.count >> 8), UInt8(segment.count & 255), 0, 0, 0, headers.proto]
+    // ICMP has no pseudo header.
+    if headers.network == .ipv6 || headers.proto != 1 { sum += (headers.end - l4) & 0xffff + Int(headers.proto) }
+    return folded(sum)
+  }
+
+  /// The sum of big-endian words; an odd byte at the end is a word's first.
+  private static func words(_ bytes: [UInt8], _ range: Range<Int>) -> Int {
+    var sum = 0
+    for i in stride(from: range.lowerBound, to: range.upperBound, by: 2) {
+      sum += Int(bytes[i]) << 8 | (i + 1 < range.upperBound ? Int(bytes[i + 1]) : 0)
     }
-    return PlainChecksum.internet(pseudo + segment)
+    return sum
+  }
+
+  /// A sum of words as a ones' complement sum of 16 bits.
+  private static func folded(_ sum: Int) -> UInt16 {
+    var sum = sum
+    while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }
+    return UInt16(sum)
+  }
+
+  /// True for an SCTP packet with a wrong CRC.
+  static func hasWrongCRC(_ bytes: [UInt8], _ headers: ReferenceHeaders) -> Bool {
+    guard headers.isIP, headers.proto == 132, !headers.isFragment, let l4 = headers.l4 else { return false }
+    var copy = bytes
+    renewCRC(&copy, l4, headers.end)
+    return copy != bytes
   }
 
   private static func renewCRC(_ bytes: inout [UInt8], _ l4: Int, _ end: Int) {

@@ -21,6 +21,10 @@ enum ReferenceNumber {
   /// The number at the end of a frame.
   static func of(_ bytes: [UInt8]) -> UInt32 { bytes.count < 4 ? 0 : UInt32(number(bytes, bytes.count - 4, 4)) }
 
+  /// How far the number at the end of a frame is from another one. The lower halves are compared, because an action may write to the upper one,
+  /// where it takes a payload for a header, as `copy_ttl_in` does behind `pop_mpls:0x8847`.
+  static func distance(_ bytes: [UInt8], from number: UInt32) -> Int { Int(UInt16(truncatingIfNeeded: of(bytes) &- number)) }
+
   /// The frame with another number, and the checksums of the IP packet in it as a sender of these bytes would put them in.
   static func numbered(_ frame: [UInt8], _ number: UInt32) -> [UInt8] {
     var bytes = frame

@@ -90,6 +90,8 @@ public struct ReferencePacket: Sendable {
   /// Changes bytes, and everything that follows from them.
   private mutating func change(_ edit: (inout [UInt8]) -> Void) {
     let before = bytes
+    // Below a label whose bottom bit is not where it was, nobody put it in when the packet was numbered.
+    if ReferenceChecksum.hasWrongCRC(bytes, headers) { undefined = "an SCTP packet that came with a wrong CRC is changed" }
     edit(&bytes)
     // Lengths change only in front of the IP packet, so its own sums stay right then.
     if bytes.count == before.count { ReferenceChecksum.renew(&bytes, before: before) }

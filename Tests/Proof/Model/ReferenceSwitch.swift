@@ -106,6 +106,9 @@ public struct ReferenceSwitch: Sendable {
     if let station = answer.learned { stations[station] = inPort }
   }
 
+  /// True when an answered packet says where a station is, and that was not known.
+  func isTaught(by answer: ReferenceAnswer, inPort: UInt32) -> Bool { answer.learned.map { stations[$0] != inPort } ?? false }
+
   /// Forgets all stations.
   public mutating func forgetStations() { stations = [:] }
 
@@ -252,12 +255,13 @@ private struct ReferenceRun {
     }
   }
 
-  private static func kind(_ action: ReferenceAction) -> String {
+  /// Actions of one kind have the same stage, and those that set fields the same field.
+  private static func kind(_ action: ReferenceAction) -> (stage: Int, field: ReferenceField?) {
     switch action {
-    case .set(let bits): "set \(bits.field)"
-    case .modVLAN: "set \(ReferenceField.vlanVID)"
-    case .modPriority: "set \(ReferenceField.vlanPCP)"
-    default: "\(stage(action))"
+    case .set(let bits): (stage(action), bits.field)
+    case .modVLAN: (stage(action), .vlanVID)
+    case .modPriority: (stage(action), .vlanPCP)
+    default: (stage(action), nil)
     }
   }
 
@@ -282,9 +286,12 @@ private struct ReferenceRun {
 
   /// The order in which a set is executed; a group stands for the output.
   private func ordered(_ set: [ReferenceAction]) -> [ReferenceAction] {
+    guard !set.isEmpty else { return [] }
     let hasGroup = set.contains { Self.stage($0) == 12 }
     var result: [ReferenceAction] = []
-    for stage in 0...(hasGroup ? 12 : 13) { result += set.filter { Self.stage($0) == stage } }
+    for stage in 0...(hasGroup ? 12 : 13) {
+      for action in set where Self.stage(action) == stage { result.append(action) }
+    }
     return result
   }
 }

@@ -4,6 +4,7 @@
 //       `swift test`, because a million packets want optimised code.
 
 import ArgumentParser
+import Dataplane
 import Glibc
 import ProofModel
 import TestSupport
@@ -27,34 +28,39 @@ struct SamenessCommand: ParsableCommand {
   @Option(help: "The seed of the first world, for seeing a difference again.") var seed: UInt64?
   @Option(help: "Worlds after which the cached flows are forgotten; with more than 1, revalidation is proven, too.") var worldsPerPurge = 1
   @Option(help: "Workers of the switch, 1 or 2; with 2, some ports belong to one of them only.") var workers = 1
+  @Option(help: "Switches that share the worlds, each with its own reference.") var lanes = 2
 
   /// A long run says how far it is.
   private static let packetsPerLine = 5_000_000
 
   func validate() throws {
     guard workers == 1 || workers == 2 else { throw ValidationError("--workers \(workers): expected 1 or 2") }
+    guard (1...64).contains(lanes) else { throw ValidationError("--lanes \(lanes): expected 1 to 64") }
   }
 
   func run() throws {
     let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
     print("seed \(seed)")
-    let sameness = try Sameness(worldsPerPurge: worldsPerPurge, workers: workers)
+    fflush(nil)
     let clock = ContinuousClock()
     let start = clock.now
-    var shown = 0
-    func progress(_ report: SamenessReport) {
-      guard report.packets / Self.packetsPerLine > shown else { return }
-      shown = report.packets / Self.packetsPerLine
+    let shown = Locked(0)
+    let (report, failure) = SamenessLanes.run(lanes: lanes, seed: seed, packets: packets, worldsPerPurge: worldsPerPurge, workers: workers) { report in
+      let line = report.packets / Self.packetsPerLine
+      let isNew = shown.withLock { shown in
+        defer { shown = line }
+        return line > shown
+      }
+      guard isNew else { return }
       print("same so far: \(report) in \(start.duration(to: clock.now))")
       fflush(nil)
     }
-    do { try sameness.run(seed: seed, packets: packets, progress: progress) } catch {
-      print("DIFFERENT after \(sameness.report)\n\(error)")
+    if let failure {
+      print("DIFFERENT after \(report)\n\(failure)")
       throw ExitCode.failure
     }
-    sameness.stop()
-    print("same: \(sameness.report) in \(start.duration(to: clock.now))")
-    if let refusal = sameness.report.refusal { print("refused, for example: \(refusal)") }
+    print("same: \(report) in \(start.duration(to: clock.now))")
+    if let refusal = report.refusal { print("refused, for example: \(refusal)") }
   }
 }
 
