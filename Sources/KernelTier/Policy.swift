@@ -33,7 +33,11 @@ public final class Policy: Sendable {
     public var limits = 0
     public var total: Int { prefixes + tuples + limits }
 
-    public init() {}
+    public init(prefixes: Int = 0, tuples: Int = 0, limits: Int = 0) {
+      self.prefixes = prefixes
+      self.tuples = tuples
+      self.limits = limits
+    }
   }
 
   private struct Books {
