@@ -14,7 +14,11 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
-#include "shared.h"
+#include "maps.h"
+
+#ifndef SLUICE_CONTEXT
+#error "define SLUICE_CONTEXT as what the hook gives its programs: xdp_md, __sk_buff"
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -44,12 +48,14 @@ static __always_inline struct sluice_policy *sluice_find_policy(void)
 }
 
 /*
- * Makes an event of a drop, one in `policy->sample` on each CPU, and not more than `policy->sample_limit` in a tenth of a second.
+ * Makes an event of a drop, one in `policy->sample` on each CPU, and not more than `policy->sample_limit` in a tenth of a second. `length` is
+ * the whole frame's; the bytes are those that can be read directly.
  *
- * For XDP and tc: `start` and `end` are where the bytes of the frame lie that can be read directly; `length` is the whole frame's.
+ * A global function, so that the verifier looks at it once and not once for every way to a drop.
  */
-static __always_inline void sluice_sample(__u32 reason, __u32 ifindex, void *start, void *end, __u32 length)
+__noinline int sluice_make_event(struct SLUICE_CONTEXT *ctx, __u32 reason, __u64 length)
 {
+	void *start = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct sluice_policy *policy = sluice_find_policy();
 	struct sluice_sampler *sampler;
 	struct sluice_event *event;
@@ -57,11 +63,11 @@ static __always_inline void sluice_sample(__u32 reason, __u32 ifindex, void *sta
 	__u64 now;
 
 	if (!policy || !policy->sample)
-		return;
+		return 0;
 	sample = policy->sample;
 	sampler = bpf_map_lookup_elem(&sluice_sampler, &zero);
 	if (!sampler || ++sampler->drops % sample)
-		return;
+		return 0;
 	now = bpf_ktime_get_ns();
 	if (now - sampler->window >= 100000000) {
 		sampler->window = now;
@@ -69,16 +75,16 @@ static __always_inline void sluice_sample(__u32 reason, __u32 ifindex, void *sta
 	}
 	if (sampler->in_window >= policy->sample_limit) {
 		sampler->suppressed++;
-		return;
+		return 0;
 	}
 	event = bpf_ringbuf_reserve(&sluice_events, sizeof(*event), 0);
 	if (!event) {
 		sampler->suppressed++;
-		return;
+		return 0;
 	}
 	sampler->in_window++;
 	event->time = now;
-	event->ifindex = ifindex;
+	event->ifindex = ctx->ingress_ifindex;
 	event->length = length;
 	event->reason = reason;
 	event->sample = sample;
@@ -88,4 +94,14 @@ static __always_inline void sluice_sample(__u32 reason, __u32 ifindex, void *sta
 	for (int i = 0; i < SLUICE_EVENT_BYTES && start + i + 1 <= end; i++)
 		event->bytes[i] = *(__u8 *)(start + i);
 	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* Samples a drop, if somebody wants samples. */
+static __always_inline void sluice_sample(struct SLUICE_CONTEXT *ctx, __u32 reason, __u64 length)
+{
+	const struct sluice_policy *policy = sluice_config.deny ? sluice_find_policy() : NULL;
+
+	if (policy && policy->sample)
+		sluice_make_event(ctx, reason, length);
 }

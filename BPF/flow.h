@@ -10,7 +10,7 @@
  * Threads:    on every CPU at once. The agent writes slots, masks and buckets so that half a flow is never seen (shared.h); here a slot's
  *             state and last_up are written, where a lost race costs one more packet the way up.
  * Cost:       an untagged IPv4 TCP or UDP packet takes a path without branches on its content but one; all else is a call. Per mask that is
- *             tried: five words to hash, one bucket; a hit reads two cache lines more and writes one.
+ *             tried: five words to hash, half a cache line of a bucket; a hit reads the line of its flow and writes one.
  */
 #pragma once
 
@@ -19,6 +19,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "events.h"
 #include "frame.h"
 #include "maps.h"
 
@@ -41,17 +42,13 @@
 #define FRAGMENT_ANY 1
 #define FRAGMENT_LATER 2
 
-#ifndef SLUICE_CONTEXT
-#error "define SLUICE_CONTEXT as what the hook gives its programs: xdp_md, __sk_buff"
-#endif
-
 /* As many bytes as all headers that are read can take: Ethernet, two tags, IPv4 with options, TCP. */
 #define SLUICE_HEADER_BYTES 102
 
-/* A packet that was read. Of the lines only those words are written that packets here can have (hash.h). */
+/* A packet that was read: of the lines those words that packets here can have (hash.h). */
 struct sluice_packet {
-	struct sluice_line line0;
-	struct sluice_line line1;
+	__u64 line0[SLUICE_WORDS];
+	__u64 line1[SLUICE_WORDS];	/* the fifth is the flow label */
 	__u32 has_line1;
 	/* Control word of a tag beside the packet, as it is in a key; 0: none. */
 	__u32 outer;
@@ -167,7 +164,7 @@ __noinline int sluice_parse_general(struct SLUICE_CONTEXT *ctx, __u64 length, st
 			fragment = FRAGMENT_ANY;
 		if (fragment_word & 0x1fff)
 			fragment |= FRAGMENT_LATER;
-		packet->line0.words[2] = LOAD64(at, 12);
+		packet->line0[2] = LOAD64(at, 12);
 		word4 = LOAD16(at, 8) | (__u64)LOAD8(at, 1) << 16 | (__u64)fragment << 24;
 		packet->has_line1 = false;
 		if (!(fragment & FRAGMENT_LATER) &&
@@ -186,12 +183,12 @@ __noinline int sluice_parse_general(struct SLUICE_CONTEXT *ctx, __u64 length, st
 		protocol = LOAD8(at, 6);
 		if (LOAD8(at, 0) >> 4 != 6 || 40 + payload_length > available || sluice_is_extension(protocol))
 			return false;
-		packet->line0.words[2] = 0;
-		packet->line1.words[0] = LOAD64(at, 8);
-		packet->line1.words[1] = LOAD64(at, 16);
-		packet->line1.words[2] = LOAD64(at, 24);
-		packet->line1.words[3] = LOAD64(at, 32);
-		packet->line1.words[SLUICE_WORD_LABEL] = LOAD32(at, 0) & 0xffff0f00;
+		packet->line0[2] = 0;
+		packet->line1[0] = LOAD64(at, 8);
+		packet->line1[1] = LOAD64(at, 16);
+		packet->line1[2] = LOAD64(at, 24);
+		packet->line1[3] = LOAD64(at, 32);
+		packet->line1[4] = LOAD32(at, 0) & 0xffff0f00;
 		packet->has_line1 = true;
 		word4 = LOAD8(at, 7) | (__u64)protocol << 8 | (__u64)(bpf_ntohs(LOAD16(at, 0)) >> 4 & 0xff) << 16;
 		if (!sluice_parse_l4(at + 40, end, payload_length, protocol, true, &word3))
@@ -207,14 +204,14 @@ __noinline int sluice_parse_general(struct SLUICE_CONTEXT *ctx, __u64 length, st
 	case bpf_htons(ETHERTYPE_PBB):
 		return false;
 	default:
-		packet->line0.words[2] = 0;
+		packet->line0[2] = 0;
 		packet->has_line1 = false;
 		word4 = 0;
 	}
-	packet->line0.words[0] = LOAD64(data, 0);
-	packet->line0.words[1] = word1;
-	packet->line0.words[3] = word3;
-	packet->line0.words[4] = word4;
+	packet->line0[0] = LOAD64(data, 0);
+	packet->line0[1] = word1;
+	packet->line0[3] = word3;
+	packet->line0[4] = word4;
 	return true;
 }
 
@@ -228,9 +225,9 @@ static __always_inline bool sluice_parse_slowly(struct SLUICE_CONTEXT *ctx, __u6
 
 	if (!sluice_parse_general(ctx, length, &parsed))
 		return false;
-	packet->line0 = parsed.line0;
-	packet->line0.words[4] |= port;
-	packet->line1 = parsed.line1;
+	__builtin_memcpy(packet->line0, parsed.line0, sizeof(parsed.line0));
+	packet->line0[4] |= port;
+	__builtin_memcpy(packet->line1, parsed.line1, sizeof(parsed.line1));
 	packet->has_line1 = parsed.has_line1;
 	return true;
 }
@@ -259,18 +256,18 @@ static __always_inline bool sluice_parse(struct SLUICE_CONTEXT *ctx, __u64 lengt
 	if (ttl_and_protocol >> 8 == IP_PROTOCOL_UDP) {
 		if (total_length < 28)
 			goto general;
-		packet->line0.words[3] = LOAD32(data, 34);
+		packet->line0[3] = LOAD32(data, 34);
 	} else if (ttl_and_protocol >> 8 == IP_PROTOCOL_TCP) {
 		if (total_length < 40 || data + 54 > end)
 			goto general;
-		packet->line0.words[3] = LOAD32(data, 34) | (__u64)(LOAD16(data, 46) & 0xff0f) << 32;
+		packet->line0[3] = LOAD32(data, 34) | (__u64)(LOAD16(data, 46) & 0xff0f) << 32;
 	} else {
 		goto general;
 	}
-	packet->line0.words[0] = LOAD64(data, 0);
-	packet->line0.words[1] = word1 & 0x0000ffffffffffff;
-	packet->line0.words[2] = LOAD64(data, 26);
-	packet->line0.words[4] = port | ttl_and_protocol | word1 >> 56 << 16;
+	packet->line0[0] = LOAD64(data, 0);
+	packet->line0[1] = word1 & 0x0000ffffffffffff;
+	packet->line0[2] = LOAD64(data, 26);
+	packet->line0[4] = port | ttl_and_protocol | word1 >> 56 << 16;
 	packet->has_line1 = false;
 	return true;
 general:
@@ -289,7 +286,7 @@ static __always_inline struct sluice_hit sluice_find(const struct sluice_packet 
 	struct sluice_hit hit = {};
 
 	for (__u32 i = 0; i < SLUICE_PORT_MASKS; i++) {
-		struct sluice_line line0, line1;
+		__u64 line0[SLUICE_WORDS], line1[SLUICE_WORDS];
 		const struct sluice_mask *mask;
 		const struct sluice_bucket *bucket;
 		struct sluice_flow *flow;
@@ -307,27 +304,29 @@ static __always_inline struct sluice_hit sluice_find(const struct sluice_packet 
 		if (has_line1) {
 			if (!packet->has_line1)
 				continue;
-			line1.words[0] = packet->line1.words[0] & mask->line1.words[0];
-			line1.words[1] = packet->line1.words[1] & mask->line1.words[1];
-			line1.words[2] = packet->line1.words[2] & mask->line1.words[2];
-			line1.words[3] = packet->line1.words[3] & mask->line1.words[3];
-			line1.words[SLUICE_WORD_LABEL] = packet->line1.words[SLUICE_WORD_LABEL] & mask->line1.words[SLUICE_WORD_LABEL];
+			line1[0] = packet->line1[0] & mask->words1[0];
+			line1[1] = packet->line1[1] & mask->words1[1];
+			line1[2] = packet->line1[2] & mask->words1[2];
+			line1[3] = packet->line1[3] & mask->words1[3];
+			line1[4] = packet->line1[4] & mask->words1[4];
 		}
-		line0.words[0] = packet->line0.words[0] & mask->line0.words[0];
-		line0.words[1] = packet->line0.words[1] & mask->line0.words[1];
-		line0.words[2] = packet->line0.words[2] & mask->line0.words[2];
-		line0.words[3] = packet->line0.words[3] & mask->line0.words[3];
-		line0.words[4] = packet->line0.words[4] & mask->line0.words[4];
-		hash = sluice_hash(&line0, &line1, has_line1, number, &sluice_config.hash);
-		tag = sluice_hash_tag(hash);
+		line0[0] = packet->line0[0] & mask->words[0];
+		line0[1] = packet->line0[1] & mask->words[1];
+		line0[2] = packet->line0[2] & mask->words[2];
+		line0[3] = packet->line0[3] & mask->words[3];
+		line0[4] = packet->line0[4] & mask->words[4];
+		hash = sluice_hash(line0, line1, has_line1, number, &sluice_config.hash);
+		tag = sluice_hash_tag(hash, sluice_config.slot_bits);
 		index = (__u32)hash & sluice_config.bucket_mask;
 		bucket = bpf_map_lookup_elem(&sluice_buckets, &index);
 		if (!bucket)
 			break;
 #pragma unroll
 		for (int j = 0; j < SLUICE_BUCKET_ENTRIES; j++) {
-			if (bucket->entries[j].tag == tag) {
-				slot = bucket->entries[j].slot;
+			__u32 entry = bucket->entries[j];
+
+			if (entry >> sluice_config.slot_bits == tag) {
+				slot = entry & (sluice_config.slots - 1);
 				break;
 			}
 		}
@@ -335,17 +334,16 @@ static __always_inline struct sluice_hit sluice_find(const struct sluice_packet 
 		flow = bpf_map_lookup_elem(&sluice_flows, &slot);
 		if (!flow || flow->mask != number)
 			continue;
-		difference = (line0.words[0] ^ flow->key.words[0]) | (line0.words[1] ^ flow->key.words[1]) |
-			     (line0.words[2] ^ flow->key.words[2]) | (line0.words[3] ^ flow->key.words[3]) |
-			     (line0.words[4] ^ flow->key.words[4]);
+		difference = (line0[0] ^ flow->key[0]) | (line0[1] ^ flow->key[1]) |
+			     (line0[2] ^ flow->key[2]) | (line0[3] ^ flow->key[3]) |
+			     (line0[4] ^ flow->key[4]);
 		if (has_line1) {
 			const struct sluice_line *key1 = bpf_map_lookup_elem(&sluice_line1, &slot);
 
 			if (!key1)
 				continue;
-			difference |= (line1.words[0] ^ key1->words[0]) | (line1.words[1] ^ key1->words[1]) |
-				      (line1.words[2] ^ key1->words[2]) | (line1.words[3] ^ key1->words[3]) |
-				      (line1.words[SLUICE_WORD_LABEL] ^ key1->words[SLUICE_WORD_LABEL]);
+			difference |= (line1[0] ^ key1->words[0]) | (line1[1] ^ key1->words[1]) | (line1[2] ^ key1->words[2]) |
+				      (line1[3] ^ key1->words[3]) | (line1[4] ^ key1->words[SLUICE_WORD_LABEL]);
 		}
 		if (difference)
 			continue;
@@ -357,28 +355,33 @@ static __always_inline struct sluice_hit sluice_find(const struct sluice_packet 
 }
 
 /* Whether a flow's packets are carried out here already, or still go up so that they do not overtake those that went before. */
-static __always_inline bool sluice_is_active(struct sluice_flow *flow)
+static __always_inline bool sluice_is_active(struct sluice_hit hit)
 {
-	volatile __u32 *state = &flow->state;
+	volatile __u32 *state = &hit.flow->state;
 	const struct sluice_worker *worker;
-	__u32 index = flow->worker;
+	struct sluice_wait *wait;
+	__u32 index;
 	__u64 now;
 
 	if (*state == SLUICE_FLOW_ACTIVE)
 		return true;
+	wait = bpf_map_lookup_elem(&sluice_waits, &hit.slot);
+	if (!wait)
+		return false;
 	now = bpf_ktime_get_ns();
+	index = wait->worker;
 	worker = bpf_map_lookup_elem(&sluice_workers, &index);
-	if (now >= flow->forced_at || (worker && worker->drained > flow->last_up + SLUICE_UP_NANOSECONDS)) {
+	if (now >= wait->forced_at || (worker && worker->drained > wait->last_up + SLUICE_UP_NANOSECONDS)) {
 		*state = SLUICE_FLOW_ACTIVE;
 		return true;
 	}
-	flow->last_up = now;
+	wait->last_up = now;
 	return false;
 }
 
 static __always_inline void sluice_count_flow(__u32 slot, __u64 packets, __u64 bytes)
 {
-	__u32 index = slot * sluice_config.shards + (bpf_get_smp_processor_id() & (sluice_config.shards - 1));
+	__u32 index = (bpf_get_smp_processor_id() & (sluice_config.shards - 1)) * sluice_config.slots + slot;
 	struct sluice_flow_count *count = bpf_map_lookup_elem(&sluice_flow_counts, &index);
 	__u64 ticks = bpf_jiffies64() >> 3;
 
@@ -464,11 +467,11 @@ struct sluice_shape {
 static __always_inline struct sluice_shape sluice_shape(const struct sluice_packet *packet)
 {
 	return (struct sluice_shape) {
-		.type = packet->line0.words[1] >> 32,
-		.tags = (packet->line0.words[1] >> 48 != 0) + (packet->line0.words[3] >> 48 != 0),
-		.ttl = packet->line0.words[4],
-		.protocol = packet->line0.words[4] >> 8,
-		.is_later = (packet->line0.words[4] >> 24 & FRAGMENT_LATER) != 0,
+		.type = packet->line0[1] >> 32,
+		.tags = (packet->line0[1] >> 48 != 0) + (packet->line0[3] >> 48 != 0),
+		.ttl = packet->line0[4],
+		.protocol = packet->line0[4] >> 8,
+		.is_later = (packet->line0[4] >> 24 & FRAGMENT_LATER) != 0,
 	};
 }
 

@@ -39,36 +39,35 @@ static inline __attribute__((always_inline)) __u64 sluice_hash_word(__u64 word, 
 }
 
 /*
- * Hashes a masked key. `line1` is not read when there is one line; NULL is fine then. The bucket is in the low bits, sluice_hash_tag has
- * the tag.
+ * Hashes the words of a masked key. `line1` is not read when there is one line; NULL is fine then. The bucket is in the low bits,
+ * sluice_hash_tag has the tag.
  */
-static inline __attribute__((always_inline)) __u64 sluice_hash(const struct sluice_line *line0, const struct sluice_line *line1,
-							       _Bool has_line1, __u32 mask,
+static inline __attribute__((always_inline)) __u64 sluice_hash(const __u64 *line0, const __u64 *line1, _Bool has_line1, __u32 mask,
 							       const volatile struct sluice_hash_keys *keys)
 {
 	__u64 hash = (__u64)mask * (keys->words[2 * SLUICE_WORDS] | 1);
 
-	hash += sluice_hash_word(line0->words[0], keys->words[0]);
-	hash += sluice_hash_word(line0->words[1], keys->words[1]);
-	hash += sluice_hash_word(line0->words[2], keys->words[2]);
-	hash += sluice_hash_word(line0->words[3], keys->words[3]);
-	hash += sluice_hash_word(line0->words[4], keys->words[4]);
+	hash += sluice_hash_word(line0[0], keys->words[0]);
+	hash += sluice_hash_word(line0[1], keys->words[1]);
+	hash += sluice_hash_word(line0[2], keys->words[2]);
+	hash += sluice_hash_word(line0[3], keys->words[3]);
+	hash += sluice_hash_word(line0[4], keys->words[4]);
 	if (has_line1) {
-		hash += sluice_hash_word(line1->words[0], keys->words[5]);
-		hash += sluice_hash_word(line1->words[1], keys->words[6]);
-		hash += sluice_hash_word(line1->words[2], keys->words[7]);
-		hash += sluice_hash_word(line1->words[3], keys->words[8]);
-		hash += sluice_hash_word(line1->words[SLUICE_WORD_LABEL], keys->words[9]);
+		hash += sluice_hash_word(line1[0], keys->words[5]);
+		hash += sluice_hash_word(line1[1], keys->words[6]);
+		hash += sluice_hash_word(line1[2], keys->words[7]);
+		hash += sluice_hash_word(line1[3], keys->words[8]);
+		hash += sluice_hash_word(line1[4], keys->words[9]);
 	}
 	hash ^= hash >> 32;
 	hash *= 0x9e3779b97f4a7c15ULL;
 	return hash ^ hash >> 32;
 }
 
-/* The tag of a bucket's entry: 0 means that the entry is empty. */
-static inline __attribute__((always_inline)) __u32 sluice_hash_tag(__u64 hash)
+/* The tag of a bucket's entry, which has `slot_bits` bits for the slot. It is never 0, as the tag of an empty entry is. */
+static inline __attribute__((always_inline)) __u32 sluice_hash_tag(__u64 hash, __u32 slot_bits)
 {
-	__u32 tag = hash >> 32;
+	__u32 tag = (__u32)(hash >> 32) >> slot_bits;
 
 	return tag ? tag : 1;
 }
@@ -89,9 +88,8 @@ static inline struct sluice_hash_keys sluice_hash_keys_make(__u64 secret0, __u64
 	return keys;
 }
 
-/* sluice_hash for Swift. `line1` may be NULL with one line. */
-static inline __u64 sluice_flow_hash(const struct sluice_line *line0, const struct sluice_line *line1, __u32 lines, __u32 mask,
-				     const struct sluice_hash_keys *keys)
+/* sluice_hash for Swift. */
+static inline __u64 sluice_flow_hash(const __u64 *line0, const __u64 *line1, __u32 lines, __u32 mask, const struct sluice_hash_keys *keys)
 {
 	return sluice_hash(line0, line1, lines == 3, mask, keys);
 }

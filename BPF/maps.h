@@ -27,6 +27,7 @@ const volatile struct sluice_port_config sluice_config SEC(".rodata.config") = {
 
 TABLE_ARRAY(sluice_flows, sluice_flow, SLUICE_FLOWS);
 TABLE_ARRAY(sluice_line1, sluice_line, SLUICE_FLOWS);
+TABLE_ARRAY(sluice_waits, sluice_wait, SLUICE_FLOWS);
 TABLE_ARRAY(sluice_buckets, sluice_bucket, SLUICE_FLOWS / 2);
 TABLE_ARRAY(sluice_masks, sluice_mask, SLUICE_MASKS);
 TABLE_ARRAY(sluice_programs, sluice_program, SLUICE_ACTION_PROGRAMS);

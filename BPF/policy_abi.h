@@ -177,7 +177,7 @@ enum sluice_drop_reason {
 	SLUICE_DROP_EXTENSIONS = 4,	/* more IPv6 extension headers than are read, while five-tuples are denied */
 	SLUICE_DROP_FLOW = 5,		/* a flow whose answer is to drop */
 	SLUICE_DROP_NO_SOCKET = 6,	/* nobody takes it in user space */
-	SLUICE_DROP_OUTPUT = 7,		/* the output port is gone or down */
+	SLUICE_DROP_OUTPUT = 7,		/* it could not be sent or changed as its flow says */
 };
 
 #define SLUICE_EVENT_BYTES 128

@@ -26,7 +26,7 @@
 struct sluice_port_config {
 	/* 1: the host keeps what belongs to it (shared port); 0: the switch gets every frame (dedicated port). */
 	__u32 shared;
-	/* 1: the early drop policy (policy.h) applies; 0: there is none. */
+	/* 1: the early drop policy (policy.h) applies, and drops are sampled as it says; 0: there is none. */
 	__u32 deny;
 	/* 1: packets are looked up in the flow table; 0: there is none, and what follows means nothing. */
 	__u32 flows;
@@ -44,6 +44,10 @@ struct sluice_port_config {
 	__u32 atomic;
 	/* Number of buckets - 1. */
 	__u32 bucket_mask;
+	/* Number of slots. */
+	__u32 slots;
+	/* The lower bits of a bucket's entry that are the slot's number. */
+	__u32 slot_bits;
 	struct sluice_hash_keys hash;
 };
 
@@ -91,30 +95,34 @@ struct sluice_host_v6 {
  *
  * A flow is a masked key of one or two lines (FlowKey.swift has the layout, which is also the programs': `struct sluice_line` is a
  * line of it), the number of its mask, and its answer. The agent is the only writer of slots, masks, programs and buckets, through
- * mappings of the arrays, without a system call per flow; programs write only a slot's `state` and `last_up`, and the counters.
+ * mappings of the arrays, without a system call per flow; programs write only a flow's `state` and `last_up`, and the counters.
  *
  * Order of writing: a slot is complete before its bucket entry names it; a bucket entry is cleared before its slot or program is
  * used again, with a grace period of RCU in between (KernelTier's `fence`). So a program never sees half a flow.
  */
 
 /* Changes whenever anything that is pinned changes its meaning: an agent adopts only what bears its own number. */
-#define SLUICE_ABI 1
+#define SLUICE_ABI 2
 
 #define SLUICE_PORTS 1024		/* as many as a switch has (WorkerCounters.portCapacity) */
 #define SLUICE_WORKERS 256
 #define SLUICE_FLOWS 131072		/* slots, the unused slot 0 included; the agent may make the array smaller or larger, a power of two */
-#define SLUICE_BUCKET_ENTRIES 8		/* a bucket is one cache line; there is half a bucket per slot */
+#define SLUICE_BUCKET_ENTRIES 8		/* a bucket is half a cache line; there is half a bucket per slot */
 #define SLUICE_MASKS 256		/* the unused mask 0 included */
 #define SLUICE_PORT_MASKS 16		/* masks that one port's packets are looked up with, the busiest first */
 #define SLUICE_ACTION_PROGRAMS 4096	/* the unused program 0 included */
 #define SLUICE_PROGRAM_OPS 16
 
+/* What programs look at is one cache line for a mask of one line, and one more for line 1; the rest is for the agent. */
 struct sluice_mask {
-	struct sluice_line line0;
-	struct sluice_line line1;	/* zero for a mask of one line */
+	__u64 words[SLUICE_WORDS];	/* of line 0, see hash.h */
 	__u32 lines;			/* 1, or 3 when line 1 is in use; 0: no such mask */
 	__u32 reserved;
-	__u64 reserved2[15];
+	__u64 reserved2[2];
+	__u64 words1[SLUICE_WORDS];	/* of line 1; zero for a mask of one line */
+	__u64 reserved3[3];
+	struct sluice_line line0;
+	struct sluice_line line1;
 };
 
 enum sluice_answer {
@@ -130,10 +138,12 @@ enum sluice_flow_state {
 	SLUICE_FLOW_ACTIVE = 1,
 };
 
-/* Two cache lines. The second key line of an IPv6 flow is in an array of its own, under the same index. */
+/*
+ * A cache line. Under the same index are, in arrays of their own: the second key line of an IPv6 flow, what matters only while a flow is
+ * waiting, and the counters.
+ */
 struct sluice_flow {
-	struct sluice_line key;	/* line 0, masked */
-	__u32 tag;		/* as in the bucket entry */
+	__u64 key[SLUICE_WORDS];	/* words of line 0, masked; the others are zero */
 	__u16 mask;		/* 0: matches nothing */
 	__u8 answer;		/* enum sluice_answer */
 	__u8 lines;		/* 1 or 3 */
@@ -141,24 +151,29 @@ struct sluice_flow {
 	__u16 in_port;		/* index of the ingress port */
 	__u32 program;		/* ANSWER_PROGRAM */
 	__u32 state;		/* enum sluice_flow_state */
-	__u32 worker;		/* who handles its packets above */
+	__u64 id;		/* the agent's number of the flow, for people */
+};
+
+/* What decides when a waiting flow becomes active. */
+struct sluice_wait {
 	__u64 last_up;		/* ktime of the last packet that went up; the agent writes the time of placing */
 	__u64 forced_at;	/* ktime from which it is active whether or not the worker was ever seen idle */
-	__u64 id;		/* the agent's number of the flow, for people */
-	__u64 reserved[2];
+	__u32 worker;		/* who handles its packets above */
+	__u32 reserved;
 };
 
-/* An entry of a bucket; 0 is empty. */
-struct sluice_bucket_entry {
-	__u32 tag;	/* never 0 in a used entry */
-	__u32 slot;
-};
-
+/*
+ * An entry of a bucket is one word: the slot in the lower `slot_bits`, the tag above; 0 is empty. No two entries of a bucket have the same
+ * tag. Half as many bytes as a slot's number and a tag of 32 bits would take keep all buckets of 131,072 flows in a second-level cache.
+ */
 struct sluice_bucket {
-	struct sluice_bucket_entry entries[SLUICE_BUCKET_ENTRIES];
+	__u32 entries[SLUICE_BUCKET_ENTRIES];
 };
 
-/* One shard of a flow's counters: index slot * shards + CPU % shards. With fewer shards than CPUs they are added to atomically. */
+/*
+ * One shard of a flow's counters: index (CPU % shards) * slots + slot, so that what one CPU counts lies together. With fewer shards than
+ * CPUs they are added to atomically.
+ */
 struct sluice_flow_count {
 	__u64 packets;	/* as on the wire: the segments of an unsegmented packet */
 	__u64 bytes;
@@ -222,7 +237,7 @@ struct sluice_port {
 	__u32 number;		/* the OpenFlow number */
 	__u32 hooks;		/* enum sluice_port_hook, a set */
 	__u32 max_frame;	/* longest frame that may leave, in bytes without FCS */
-	__u32 worker;		/* who handles its packets above */
+	__u32 worker;		/* who handles its packets above; for the agent, programs do not look at it */
 	__u8 peer_mac[6];	/* of the container's end, with HOOK_PEER */
 	__u8 mask_count;
 	__u8 is_up;
@@ -294,11 +309,12 @@ struct sluice_dry_output {
 #define SLUICE_DRY_BYTES 2048
 #define SLUICE_DRY_RING 1048576	/* bytes of the ring buffer */
 
-_Static_assert(sizeof(struct sluice_port_config) == 128, "ABI");
+_Static_assert(sizeof(struct sluice_port_config) == 136, "ABI");
 _Static_assert(sizeof(struct sluice_counter) == 16, "ABI");
 _Static_assert(sizeof(struct sluice_host_mac) == 8, "ABI");
-_Static_assert(sizeof(struct sluice_flow) == 128, "ABI");
-_Static_assert(sizeof(struct sluice_bucket) == 64, "ABI");
+_Static_assert(sizeof(struct sluice_flow) == 64, "ABI");
+_Static_assert(sizeof(struct sluice_wait) == 24, "ABI");
+_Static_assert(sizeof(struct sluice_bucket) == 32, "ABI");
 _Static_assert(sizeof(struct sluice_flow_count) == 32, "ABI");
 _Static_assert(sizeof(struct sluice_mask) == 256, "ABI");
 _Static_assert(sizeof(struct sluice_port_count) == 64, "ABI");

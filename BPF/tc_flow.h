@@ -278,7 +278,14 @@ static __always_inline void output_copy(struct __sk_buff *skb, __u32 index)
 		bpf_clone_redirect(skb, port->ifindex, 0);
 }
 
-static __always_inline int shot(void) { return sluice_config.dry ? SLUICE_DRY_DONE : TC_ACT_SHOT; }
+/* Drops a packet; `reason` is enum sluice_drop_reason. */
+static __always_inline int shot(struct __sk_buff *skb, __u32 reason)
+{
+	if (sluice_config.dry)
+		return SLUICE_DRY_DONE;
+	sluice_sample(skb, reason, skb->len);
+	return TC_ACT_SHOT;
+}
 
 /* A program that the packet fits; it is counted already, its outputs are not. */
 static __always_inline int run_program(struct __sk_buff *skb, const struct sluice_program *program, const struct sluice_shape *shape,
@@ -301,10 +308,10 @@ static __always_inline int run_program(struct __sk_buff *skb, const struct sluic
 			output_copy(skb, op->port);
 		} else if (!sluice_tc_apply(skb, op, &places)) {
 			sluice_count_lost(wire->packets);
-			return shot();
+			return shot(skb, SLUICE_DROP_OUTPUT);
 		}
 	}
-	return shot();
+	return shot(skb, SLUICE_DROP_FLOW);
 }
 
 #define SLUICE_TC_UP -2
@@ -329,14 +336,14 @@ static __always_inline int sluice_tc_flow(struct __sk_buff *skb)
 	if (!sluice_parse(skb, skb->len, bpf_htonl(port->number), outer_tag(skb), &packet))
 		return SLUICE_TC_UP;
 	hit = sluice_find(&packet, port);
-	if (!hit.flow || !sluice_is_active(hit.flow))
+	if (!hit.flow || !sluice_is_active(hit))
 		return SLUICE_TC_UP;
 	wire = on_the_wire(skb, &packet);
 	switch (hit.flow->answer) {
 	case SLUICE_ANSWER_DROP:
 		sluice_count_flow(hit.slot, wire.packets, wire.bytes);
 		sluice_count_in(wire.packets, wire.bytes, true);
-		return shot();
+		return shot(skb, SLUICE_DROP_FLOW);
 	case SLUICE_ANSWER_OUTPUT:
 		index = hit.flow->port;
 		if (sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), wire.longest, false) != SLUICE_FITS)
@@ -404,5 +411,5 @@ static __always_inline int sluice_tc_up(struct __sk_buff *skb)
 	return bpf_redirect(sluice_config.up_ifindex, 0);
 lost:
 	sluice_count_lost(1);
-	return TC_ACT_SHOT;
+	return shot(skb, SLUICE_DROP_NO_SOCKET);
 }

@@ -14,9 +14,8 @@
 #include <linux/bpf.h>
 #include <stdbool.h>
 
-#include "frame.h"
-#include "policy.h"
 #include "xdp_flow.h"
+#include "policy.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -160,7 +159,7 @@ static __always_inline int drop(struct xdp_md *ctx, const struct frame *frame, _
 	else if (reason != SLUICE_DROP_DENY_PREFIX)
 		denied = SLUICE_COUNT_DENIED_TUPLE;
 	count(denied, frame->length);
-	sluice_sample(reason, ctx->ingress_ifindex, (void *)(long)ctx->data, (void *)(long)ctx->data_end, frame->length);
+	sluice_sample(ctx, reason, frame->length);
 	return XDP_DROP;
 }
 
@@ -238,6 +237,8 @@ static __always_inline int to_switch(struct xdp_md *ctx, __u64 length)
 		return SLUICE_DRY_UP;
 	verdict = bpf_redirect_map(&sluice_xsks, ctx->rx_queue_index, fallback);
 	count(verdict == XDP_REDIRECT ? SLUICE_COUNT_REDIRECTED : SLUICE_COUNT_NO_SOCKET, length);
+	if (verdict == XDP_DROP)
+		sluice_sample(ctx, SLUICE_DROP_NO_SOCKET, length);
 	return verdict;
 }
 
@@ -255,8 +256,11 @@ static __always_inline int switched(struct xdp_md *ctx, __u64 length)
 	return sluice_config.dry ? SLUICE_DRY_PASS : XDP_PASS;
 }
 
-/* Walks over the headers: says what the policy drops (NULL: there is none) and what is the host's; -1: neither. */
-static __always_inline int checked(struct xdp_md *ctx, struct frame *frame, const struct sluice_policy *policy)
+/*
+ * Walks over the headers: says what the policy drops (NULL: there is none) and what is the host's; -1: neither. Not inline, because what it
+ * keeps on the stack would leave too little for the flow's program.
+ */
+static __noinline int checked(struct xdp_md *ctx, struct frame *frame, const struct sluice_policy *policy)
 {
 	__u32 reason = 0;
 

@@ -275,18 +275,28 @@ static __always_inline int sluice_xdp_dry_output(struct xdp_md *ctx, __u32 port)
 	return SLUICE_DRY_DONE;
 }
 
-/* Sends a frame out of a port that takes it. */
+/*
+ * Sends a frame out of a port that takes it. SLUICE_XDP_UP, with nothing counted, when the port's device was taken away since that was seen:
+ * XDP's own fallback would drop the frame.
+ */
 static __always_inline int sluice_xdp_output(struct xdp_md *ctx, __u32 port)
 {
 	__u64 length = frame_length(ctx);
 
+	if (!sluice_config.dry && bpf_redirect_map(&sluice_devmap, port, XDP_DROP) != XDP_REDIRECT)
+		return SLUICE_XDP_UP;
 	sluice_count_out(port, 1, length);
-	if (sluice_config.dry)
-		return sluice_xdp_dry_output(ctx, port);
-	return bpf_redirect_map(&sluice_devmap, port, XDP_DROP);
+	return sluice_config.dry ? sluice_xdp_dry_output(ctx, port) : XDP_REDIRECT;
 }
 
-static __always_inline int sluice_xdp_drop(void) { return sluice_config.dry ? SLUICE_DRY_DONE : XDP_DROP; }
+/* Drops a frame; `reason` is enum sluice_drop_reason. */
+static __always_inline int sluice_xdp_drop(struct xdp_md *ctx, __u32 reason)
+{
+	if (sluice_config.dry)
+		return SLUICE_DRY_DONE;
+	sluice_sample(ctx, reason, frame_length(ctx));
+	return XDP_DROP;
+}
 
 /* Leaves a frame to the tc program of this port, if there is one. */
 static __always_inline int sluice_xdp_to_tc(struct xdp_md *ctx)
@@ -314,7 +324,7 @@ static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_
 	__u32 index = hit.flow->program;
 	const struct sluice_program *program = bpf_map_lookup_elem(&sluice_programs, &index);
 	struct sluice_shape shape = sluice_shape(packet);
-	int port;
+	int port, verdict;
 
 	if (!program)
 		return SLUICE_XDP_UP;
@@ -331,37 +341,49 @@ static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_
 	port = sluice_rewrite(ctx, program, &shape);
 	if (port < 0) {
 		sluice_count_lost(1);
-		return sluice_xdp_drop();
+		return sluice_xdp_drop(ctx, SLUICE_DROP_OUTPUT);
 	}
 	if (port >= SLUICE_PORTS)
-		return sluice_xdp_drop();
-	return sluice_xdp_output(ctx, port);
+		return sluice_xdp_drop(ctx, SLUICE_DROP_FLOW);
+	verdict = sluice_xdp_output(ctx, port);
+	if (verdict != SLUICE_XDP_UP)
+		return verdict;
+	/* Rewritten already, so it is nothing that the worker could look up. */
+	sluice_count_lost(1);
+	return sluice_xdp_drop(ctx, SLUICE_DROP_OUTPUT);
 }
 
-/* Answers a frame by its flow: the verdict, or SLUICE_XDP_UP or SLUICE_XDP_TO_TC. */
-static __always_inline int sluice_xdp_flow(struct xdp_md *ctx)
+/*
+ * Answers a frame by its flow: the verdict, or SLUICE_XDP_UP or SLUICE_XDP_TO_TC. A global function, which the verifier looks at once by itself:
+ * what it knows of the frame after the policy would otherwise multiply with everything here.
+ */
+__noinline int sluice_xdp_flow(struct xdp_md *ctx)
 {
 	__u64 length = frame_length(ctx);
 	__u32 index = sluice_config.port;
 	const struct sluice_port *port = bpf_map_lookup_elem(&sluice_ports, &index);
 	struct sluice_packet packet;
 	struct sluice_hit hit;
+	int verdict;
 
 	if (!port || !port->mask_count)
 		return SLUICE_XDP_UP;
 	if (!sluice_parse(ctx, length, bpf_htonl(port->number), 0, &packet))
 		return SLUICE_XDP_UP;
 	hit = sluice_find(&packet, port);
-	if (!hit.flow || !sluice_is_active(hit.flow))
+	if (!hit.flow || !sluice_is_active(hit))
 		return SLUICE_XDP_UP;
 	switch (hit.flow->answer) {
 	case SLUICE_ANSWER_OUTPUT:
 		index = hit.flow->port;
 		switch (sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), length, true)) {
 		case SLUICE_FITS:
-			sluice_count_flow(hit.slot, 1, length);
-			sluice_count_in(1, length, false);
-			return sluice_xdp_output(ctx, index);
+			verdict = sluice_xdp_output(ctx, index);
+			if (verdict != SLUICE_XDP_UP) {
+				sluice_count_flow(hit.slot, 1, length);
+				sluice_count_in(1, length, false);
+			}
+			return verdict;
 		case SLUICE_FOR_TC:
 			return sluice_xdp_to_tc(ctx);
 		default:
@@ -370,7 +392,7 @@ static __always_inline int sluice_xdp_flow(struct xdp_md *ctx)
 	case SLUICE_ANSWER_DROP:
 		sluice_count_flow(hit.slot, 1, length);
 		sluice_count_in(1, length, true);
-		return sluice_xdp_drop();
+		return sluice_xdp_drop(ctx, SLUICE_DROP_FLOW);
 	case SLUICE_ANSWER_PROGRAM:
 		return sluice_xdp_program(ctx, hit, &packet);
 	default:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The kernel tier beside bare XDP programs, the Linux bridge and OVS afxdp, in one run.
 
-    forward-1k, forward-100k   64-byte UDP, uplink to uplink, 1,000 and 100,000 flows of their own in the table; peer: an XDP program
-                               that redirects everything and looks at nothing
-    deny-100k                  drops by a deny list of 100,000 prefixes, every packet from one of them; peer: an XDP program that reads the
-                               IPv4 header and drops
+    forward-1k, forward-100k   64-byte UDP, uplink to uplink, 1,000 and 100,000 flows of their own in the table; peers: an XDP program
+                               that redirects everything and looks at nothing, and one that reads the headers first
+    deny-100k, deny-100k-all   drops by a deny list of 100,000 prefixes, every packet from one of 1,000 of them, or of all; peer: an XDP
+                               program that reads the IPv4 header and drops
     tcp                        one TCP stream from container to container; peers: Linux bridge, OVS afxdp
     cpu-per-gb                 CPU seconds of the whole machine per gigabyte of that stream
     udp-64                     datagrams of 22 bytes (64-byte frames) through sockets, a second
@@ -150,8 +150,10 @@ class SluiceUplinks:
 
 
 class BareRedirect:
+    MODE = "redirect"
+
     def __init__(self, topology, flows):
-        self.process = serve(topology.switch, CONTROL_CPU, *XDPGEN, "redirect", "s0", "s1")
+        self.process = serve(topology.switch, CONTROL_CPU, *XDPGEN, self.MODE, "s0", "s1")
         topology.processes.append(self.process)
         # A veth takes redirected frames only if it has NAPI on, which a program on it does.
         self.second = serve(topology.switch, CONTROL_CPU, *XDPGEN, "drop", "s1")
@@ -163,6 +165,10 @@ class BareRedirect:
 
     def close(self):
         pass
+
+
+class ReadingRedirect(BareRedirect):
+    MODE = "forward"
 
 
 def forward(contender, flows, seconds):
@@ -180,7 +186,7 @@ def forward(contender, flows, seconds):
         topology.close()
 
 
-def deny_sluice(seconds):
+def deny_sluice(sources, seconds):
     topology = Uplinks()
     try:
         agent = Agent(topology.switch, mode="adaptive", kernel="eager")
@@ -192,7 +198,7 @@ def deny_sluice(seconds):
                     print(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}/32", file=file)
             agent.control("deny", "add", "--file", str(prefixes), timeout=300)
             topology.thread()
-            topology.generate(seconds + 2, SMALL, LARGE)
+            topology.generate(seconds + 2, SMALL, sources)
             time.sleep(1)
 
             def dropped():
@@ -211,13 +217,13 @@ def deny_sluice(seconds):
         topology.close()
 
 
-def deny_bare(seconds):
+def deny_bare(sources, seconds):
     topology = Uplinks()
     try:
         process = serve(topology.switch, CONTROL_CPU, *XDPGEN, "drop", "s0")
         topology.processes.append(process)
         topology.thread()
-        topology.generate(seconds + 2, SMALL, LARGE)
+        topology.generate(seconds + 2, SMALL, sources)
         time.sleep(1)
         return rate(process, seconds) / 1e6
     finally:
@@ -378,18 +384,21 @@ CONTAINER_FIGURES = [
     ("round-trip", "us", "bridge", "<= 1.0"), ("round-trip", "us", "OVS afxdp", ""),
     ("connections", "thousand/s", "bridge", ">= 0.8"), ("connections", "thousand/s", "OVS afxdp", ""),
 ]
-UPLINK_FIGURES = {
-    "forward-1k": ("Mpps", "bare XDP redirect", ">= 0.85"), "forward-100k": ("Mpps", "bare XDP redirect", ">= 0.6"),
-    "deny-100k": ("Mpps", "bare XDP drop", ">= 0.85"),
-}
-NAMES = [*UPLINK_FIGURES, *dict.fromkeys(name for name, *_ in CONTAINER_FIGURES)]
+UPLINK_FIGURES = [
+    ("forward-1k", "bare XDP redirect", ">= 0.85"), ("forward-1k", "XDP that reads and redirects", ""),
+    ("forward-100k", "bare XDP redirect", ">= 0.6"), ("forward-100k", "XDP that reads and redirects", ""),
+    ("deny-100k", "XDP that reads and drops", ">= 0.85"), ("deny-100k-all", "XDP that reads and drops", ">= 0.85"),
+]
+UPLINK_NAMES = list(dict.fromkeys(name for name, *_ in UPLINK_FIGURES))
+NAMES = [*UPLINK_NAMES, *dict.fromkeys(name for name, *_ in CONTAINER_FIGURES)]
+REDIRECTS = {"sluice": SluiceUplinks, "bare XDP redirect": BareRedirect, "XDP that reads and redirects": ReadingRedirect}
 
 
 def uplinks(name, who, seconds):
-    if name == "deny-100k":
-        return deny_sluice(seconds) if who == "sluice" else deny_bare(seconds)
-    contender = SluiceUplinks if who == "sluice" else BareRedirect
-    return forward(contender, SMALL if name == "forward-1k" else LARGE, seconds)
+    if name.startswith("deny"):
+        sources = SMALL if name == "deny-100k" else LARGE
+        return deny_sluice(sources, seconds) if who == "sluice" else deny_bare(sources, seconds)
+    return forward(REDIRECTS[who], SMALL if name == "forward-1k" else LARGE, seconds)
 
 
 def main():
@@ -412,11 +421,12 @@ def main():
         print(f"round {number + 1}: {name}: {who} {value:.3f} {unit}", file=sys.stderr, flush=True)
 
     for number in range(options.rounds):
-        for name in (name for name in UPLINK_FIGURES if name in wanted):
+        for name in (name for name in UPLINK_NAMES if name in wanted):
+            names = ["sluice", *(peer for figure, peer, _ in UPLINK_FIGURES if figure == name)]
             # Each round begins with another contender, so that none always has the machine warm or cold.
-            for who in ("sluice", "bare")[:: 1 if number % 2 == 0 else -1]:
-                note(number, who, name, uplinks(name, who, options.seconds), UPLINK_FIGURES[name][0])
-        if wanted - set(UPLINK_FIGURES):
+            for who in names[number % len(names):] + names[:number % len(names)]:
+                note(number, who, name, uplinks(name, who, options.seconds), "Mpps")
+        if wanted - set(UPLINK_NAMES):
             names = list(CONTAINERS)
             for who in names[number % len(names):] + names[:number % len(names)]:
                 units = {name: unit for name, unit, *_ in CONTAINER_FIGURES}
@@ -425,8 +435,8 @@ def main():
                         note(number, who, name, value, units[name])
 
     found = [
-        figures.Figure(name, unit, samples["sluice", name], samples["bare", name], peer, goal)
-        for name, (unit, peer, goal) in UPLINK_FIGURES.items() if name in wanted]
+        figures.Figure(name, "Mpps", samples["sluice", name], samples[peer, name], peer, goal)
+        for name, peer, goal in UPLINK_FIGURES if name in wanted]
     found += [
         figures.Figure(name, unit, samples["sluice", name], samples[peer, name], peer, goal)
         for name, unit, peer, goal in CONTAINER_FIGURES if name in wanted]

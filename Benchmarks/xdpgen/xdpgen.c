@@ -9,6 +9,7 @@
 //                                            "PACKETS NANOSECONDS" (CLOCK_MONOTONIC); ends with its input
 //   xdpgen OBJECT drop INTERFACE             the same, but reads the IPv4 addresses first
 //   xdpgen OBJECT redirect INTERFACE OUT     redirects everything that arrives to OUT; ends with its input
+//   xdpgen OBJECT forward INTERFACE OUT      the same, but reads the headers first
 //
 // The peer of a generating veth needs an XDP program, or the kernel drops the frames. All say "ready" when they run.
 
@@ -140,11 +141,11 @@ int main(int argc, char **argv)
 {
 	const char *mode = argc > 3 ? argv[2] : "";
 	int generating = (argc == 6 || argc == 7) && !strcmp(mode, "generate");
-	int redirecting = argc == 5 && !strcmp(mode, "redirect");
+	int redirecting = argc == 5 && (!strcmp(mode, "redirect") || !strcmp(mode, "forward"));
 
 	if (!generating && !redirecting && !(argc == 4 && (!strcmp(mode, "sink") || !strcmp(mode, "drop")))) {
 		fprintf(stderr, "usage: xdpgen OBJECT generate INTERFACE SECONDS FLOWS [SOURCES] | xdpgen OBJECT sink|drop INTERFACE | "
-				"xdpgen OBJECT redirect INTERFACE OUT\n");
+				"xdpgen OBJECT redirect|forward INTERFACE OUT\n");
 		return 2;
 	}
 	struct sigaction action = { .sa_handler = stop };

@@ -32,20 +32,25 @@ public struct FlowHookSpec: Sendable {
     configuration.shards = UInt32(maps.shards)
     configuration.atomic = try BPFSystem.possibleCPUs() > maps.shards ? 1 : 0
     configuration.bucket_mask = UInt32(maps.buckets - 1)
+    configuration.slots = UInt32(maps.slots)
+    configuration.slot_bits = maps.slotBits
     configuration.hash = maps.hashKeys
   }
 }
 
 extension BPFObject {
-  /// Gives the object its constants and the maps of the flow table, or leaves those out.
+  /// Gives the object its constants, and the maps of the policy and of the flow table, or leaves those out.
   /// - Parameter isDry: nothing is sent; outputs go to a ring buffer that the object has for that.
   func prepare(
-    _ configuration: sluice_port_config, flows: FlowHookSpec?, isDry: Bool = false
+    isShared: Bool = false, policy: Policy?, flows: FlowHookSpec?, isDry: Bool = false
   ) throws(KernelTierError) {
-    var configuration = configuration
+    var configuration = sluice_port_config()
+    configuration.shared = isShared ? 1 : 0
+    configuration.deny = policy == nil ? 0 : 1
     try flows?.write(to: &configuration)
     configuration.dry = isDry ? 1 : 0
     try setConstants(section: ".rodata.config", to: configuration)
+    if let policy { try policy.maps.share(with: self) } else { try PolicyMaps.omit(from: self) }
     if let flows { try flows.maps.share(with: self) } else { try FlowTableMaps.omit(from: self) }
     if !isDry, has("sluice_dry") { try omit("sluice_dry") }
   }

@@ -1,7 +1,7 @@
 // FlowTable.swift
 //
 // What: the slots and buckets of the flow table in the kernel, written through mapped memory.
-// Idea: a flow's slot is complete before its bucket's entry names it, and the entry is one word of eight bytes; so a program finds a whole
+// Idea: a flow's slot is complete before its bucket's entry names it, and the entry is one word; so a program finds a whole
 //       flow or none. The entry is cleared when the flow is withdrawn; its slot is used again only after the caller has waited for the
 //       programs that are under way.
 // Invariants: an entry that is not 0 names a slot whose flow has that hash; no two entries of a bucket have one tag, because programs look at
@@ -17,7 +17,7 @@ import Dataplane
 final class FlowTable {
   private let maps: FlowTableMaps
   private let flows: UnsafeMutablePointer<sluice_flow>
-  private let words: UnsafeMutablePointer<UInt64>
+  private let words: UnsafeMutablePointer<UInt32>
   private let bucketMask: Int
   /// Slots that were used and are free again.
   private var free: [UInt32] = []
@@ -30,7 +30,7 @@ final class FlowTable {
   init(maps: FlowTableMaps) {
     self.maps = maps
     flows = maps.flows.base
-    words = maps.bucketWords.base
+    words = UnsafeMutableRawPointer(maps.bucketEntries.base).assumingMemoryBound(to: UInt32.self)
     bucketMask = maps.buckets - 1
   }
 
@@ -40,18 +40,19 @@ final class FlowTable {
   /// The flow in a slot. It stays where it is until the slot is released.
   func flow(_ slot: UInt32) -> UnsafeMutablePointer<sluice_flow> { flows + Int(slot) }
 
+  /// What matters while the flow in a slot is waiting.
+  func wait(_ slot: UInt32) -> UnsafeMutablePointer<sluice_wait> { maps.waits.base + Int(slot) }
+
   /// Files a flow. Programs may find it before this returns.
-  /// - Parameter flow: complete but for its tag.
   /// - Returns: its slot.
-  func insert(_ flow: sluice_flow, line1: sluice_line) throws(TierRefusal) -> UInt32 {
-    var flow = flow
-    let hash = self.hash(flow.key, line1, lines: flow.lines, mask: flow.mask)
-    let tag = sluice_hash_tag(hash)
+  func insert(_ flow: sluice_flow, line1: sluice_line, wait: sluice_wait) throws(TierRefusal) -> UInt32 {
+    let hash = self.hash(flow, line1)
+    let tag = sluice_hash_tag(hash, maps.slotBits)
     let bucket = words + (Int(truncatingIfNeeded: hash) & bucketMask) * Self.bucketEntries
     var place: Int?
     for i in (0..<Self.bucketEntries).reversed() {
       let word = bucket[i]
-      if word == 0 { place = i } else if UInt32(truncatingIfNeeded: word) == tag {
+      if word == 0 { place = i } else if word >> maps.slotBits == tag {
         throw .temporary("tag", "another flow of the kernel tier has the same short hash; one of both has to stay in the worker")
       }
     }
@@ -61,11 +62,11 @@ final class FlowTable {
     guard let slot = takeSlot() else {
       throw .temporary("table-full", "the kernel tier holds \(count) flows, which is all it can")
     }
-    flow.tag = tag
     maps.line1.base[Int(slot)] = line1
-    for shard in 0..<maps.shards { maps.counts.base[Int(slot) * maps.shards + shard] = sluice_flow_count() }
+    maps.waits.base[Int(slot)] = wait
+    for shard in 0..<maps.shards { count(slot, shard: shard).pointee = sluice_flow_count() }
     flows[Int(slot)] = flow
-    sluice_store_release_u64(bucket + place, UInt64(slot) << 32 | UInt64(tag))
+    sluice_store_release_u32(bucket + place, tag << maps.slotBits | slot)
     count += 1
     return slot
   }
@@ -73,7 +74,7 @@ final class FlowTable {
   /// Takes a flow out of its bucket: programs that start from now on do not find it.
   func withdraw(_ slot: UInt32) {
     guard let entry = entry(of: slot) else { return }
-    sluice_store_release_u64(entry, 0)
+    sluice_store_release_u32(entry, 0)
     count -= 1
   }
 
@@ -87,9 +88,8 @@ final class FlowTable {
   /// What was counted for the flow in a slot, summed over the shards.
   func counts(_ slot: UInt32) -> TierCounts {
     var sum = TierCounts()
-    let first = maps.counts.base + Int(slot) * maps.shards
     for shard in 0..<maps.shards {
-      let words = UnsafeMutableRawPointer(first + shard).assumingMemoryBound(to: UInt64.self)
+      let words = UnsafeMutableRawPointer(count(slot, shard: shard)).assumingMemoryBound(to: UInt64.self)
       sum.packets &+= sluice_load_relaxed_u64(words)
       sum.bytes &+= sluice_load_relaxed_u64(words + 1)
       sum.usedNanoseconds = max(sum.usedNanoseconds, sluice_load_relaxed_u64(words + 2))
@@ -111,12 +111,12 @@ final class FlowTable {
     var wasMended = false
     for place in 0..<maps.buckets * Self.bucketEntries where words[place] != 0 {
       let word = words[place]
-      let slot = word >> 32
-      if slot > 0, slot < UInt64(maps.slots), !isNamed[Int(slot)], isFiled(UInt32(slot), place: place, word: word), isSound(flows + Int(slot)) {
+      let slot = self.slot(word)
+      if slot > 0, !isNamed[Int(slot)], isFiled(slot, place: place, word: word), isSound(flows + Int(slot)) {
         isNamed[Int(slot)] = true
-        slots.append(UInt32(slot))
+        slots.append(slot)
       } else {
-        sluice_store_release_u64(words + place, 0)
+        sluice_store_release_u32(words + place, 0)
         wasMended = true
       }
     }
@@ -133,11 +133,9 @@ final class FlowTable {
     return (slots, wasMended)
   }
 
-  private func isFiled(_ slot: UInt32, place: Int, word: UInt64) -> Bool {
-    let flow = flows[Int(slot)]
-    let hash = self.hash(flow.key, maps.line1.base[Int(slot)], lines: flow.lines, mask: flow.mask)
-    let tag = sluice_hash_tag(hash)
-    return UInt32(truncatingIfNeeded: word) == tag && flow.tag == tag
+  private func isFiled(_ slot: UInt32, place: Int, word: UInt32) -> Bool {
+    let hash = self.hash(flows[Int(slot)], maps.line1.base[Int(slot)])
+    return word >> maps.slotBits == sluice_hash_tag(hash, maps.slotBits)
       && Int(truncatingIfNeeded: hash) & bucketMask == place / Self.bucketEntries
   }
 
@@ -150,18 +148,27 @@ final class FlowTable {
     return fresh
   }
 
-  private func entry(of slot: UInt32) -> UnsafeMutablePointer<UInt64>? {
-    let flow = flows[Int(slot)]
-    let hash = self.hash(flow.key, maps.line1.base[Int(slot)], lines: flow.lines, mask: flow.mask)
+  private func slot(_ word: UInt32) -> UInt32 { word & UInt32(maps.slots - 1) }
+
+  private func count(_ slot: UInt32, shard: Int) -> UnsafeMutablePointer<sluice_flow_count> {
+    maps.counts.base + (shard * maps.slots + Int(slot))
+  }
+
+  private func entry(of slot: UInt32) -> UnsafeMutablePointer<UInt32>? {
+    let hash = self.hash(flows[Int(slot)], maps.line1.base[Int(slot)])
     let bucket = words + (Int(truncatingIfNeeded: hash) & bucketMask) * Self.bucketEntries
-    for i in 0..<Self.bucketEntries where bucket[i] >> 32 == UInt64(slot) { return bucket + i }
+    for i in 0..<Self.bucketEntries where bucket[i] != 0 && self.slot(bucket[i]) == slot { return bucket + i }
     return nil
   }
 
-  private func hash(_ line0: sluice_line, _ line1: sluice_line, lines: UInt8, mask: UInt16) -> UInt64 {
-    withUnsafePointer(to: line0) { line0 in
-      withUnsafePointer(to: line1) { line1 in
-        withUnsafePointer(to: maps.hashKeys) { sluice_flow_hash(line0, line1, UInt32(lines), UInt32(mask), $0) }
+  private func hash(_ flow: sluice_flow, _ line1: sluice_line) -> UInt64 {
+    withUnsafeBytes(of: flow.key) { line0 in
+      withUnsafeBytes(of: FlowLine(line1).kernelWords1) { line1 in
+        withUnsafePointer(to: maps.hashKeys) { keys in
+          sluice_flow_hash(
+            line0.assumingMemoryBound(to: UInt64.self).baseAddress, line1.assumingMemoryBound(to: UInt64.self).baseAddress,
+            UInt32(flow.lines), UInt32(flow.mask), keys)
+        }
       }
     }
   }

@@ -5,7 +5,7 @@
 //       version's number (SLUICE_ABI) and every map has the kind and size that it should; otherwise it is removed and made anew, because flows
 //       that cannot be read cannot be repaired. Programs that use such maps go on until they are replaced.
 // Threads: constant after it was made. The memory behind it: FlowTable.swift, KernelPorts.swift.
-// Cost: 224 bytes of kernel memory per slot, and 32 for each shard of its counters: 38 MB for 131,072 slots on two CPUs.
+// Cost: 168 bytes of kernel memory per slot, and 32 for each shard of its counters: 30 MB for 131,072 slots on two CPUs.
 
 import CLibbpf
 import CSluice
@@ -25,7 +25,9 @@ public final class FlowTableMaps: Sendable {
 
   /// Slots, of which one is not used; a power of two.
   public let slots: Int
-  public var buckets: Int { slots / 2 }
+  public var buckets: Int { Self.buckets(slots: slots) }
+  /// Bits of a slot's number.
+  var slotBits: UInt32 { UInt32(slots.trailingZeroBitCount) }
   /// How many counters each flow has.
   public let shards: Int
   /// Why what was pinned before could not be taken, when that was so.
@@ -35,7 +37,8 @@ public final class FlowTableMaps: Sendable {
   let hashKeys: sluice_hash_keys
   let flows: MappedArray<sluice_flow>
   let line1: MappedArray<sluice_line>
-  let bucketWords: MappedArray<UInt64>
+  let waits: MappedArray<sluice_wait>
+  let bucketEntries: MappedArray<sluice_bucket>
   let masks: MappedArray<sluice_mask>
   let programs: MappedArray<sluice_program>
   let counts: MappedArray<sluice_flow_count>
@@ -45,6 +48,9 @@ public final class FlowTableMaps: Sendable {
   private let handles: [String: SharedMap]
   /// What `fence` puts into the map of maps.
   private let inner: SharedMap
+
+  /// On average two of a bucket's eight entries are in use when all slots are: then one flow in many thousands finds no place.
+  static func buckets(slots: Int) -> Int { slots / 2 }
 
   // MARK: Life
 
@@ -62,7 +68,7 @@ public final class FlowTableMaps: Sendable {
     while shards < min(cpus, 16) { shards *= 2 }
     var generator = SystemRandomNumberGenerator()
     let info = sluice_table_info(
-      abi: UInt32(SLUICE_ABI), flows: UInt32(slots), buckets: UInt32(slots / 2), shards: UInt32(shards),
+      abi: UInt32(SLUICE_ABI), flows: UInt32(slots), buckets: UInt32(buckets(slots: slots)), shards: UInt32(shards),
       secret: (generator.next(), generator.next()))
     let inner = try SharedMap.makeInner()
     var handles: [String: SharedMap] = [:]
@@ -110,7 +116,7 @@ public final class FlowTableMaps: Sendable {
       throw .pinned(path: directory, reason: "it is of version \(info.abi), not \(SLUICE_ABI)")
     }
     let slots = Int(info.flows)
-    guard slots >= 1024, slots & (slots - 1) == 0, slots <= 1 << 22, Int(info.buckets) == slots / 2, 1...1024 ~= info.shards else {
+    guard slots >= 1024, slots & (slots - 1) == 0, slots <= 1 << 22, Int(info.buckets) == buckets(slots: slots), 1...1024 ~= info.shards else {
       throw .pinned(path: directory, reason: "its sizes contradict each other")
     }
     var handles: [String: SharedMap] = [:]
@@ -133,7 +139,8 @@ public final class FlowTableMaps: Sendable {
     let shards = Int(info.shards)
     flows = try mapped("sluice_flows", slots)
     line1 = try mapped("sluice_line1", slots)
-    bucketWords = try mapped("sluice_buckets", slots / 2 * Int(SLUICE_BUCKET_ENTRIES))
+    waits = try mapped("sluice_waits", slots)
+    bucketEntries = try mapped("sluice_buckets", Self.buckets(slots: slots))
     masks = try mapped("sluice_masks", Int(SLUICE_MASKS))
     programs = try mapped("sluice_programs", Int(SLUICE_ACTION_PROGRAMS))
     counts = try mapped("sluice_flow_counts", slots * shards)
@@ -255,7 +262,8 @@ struct MapShape {
       ofTable,
       array("sluice_flows", sluice_flow.self, slots),
       array("sluice_line1", sluice_line.self, slots),
-      array("sluice_buckets", sluice_bucket.self, slots / 2),
+      array("sluice_waits", sluice_wait.self, slots),
+      array("sluice_buckets", sluice_bucket.self, FlowTableMaps.buckets(slots: slots)),
       array("sluice_masks", sluice_mask.self, Int(SLUICE_MASKS)),
       array("sluice_programs", sluice_program.self, Int(SLUICE_ACTION_PROGRAMS)),
       array("sluice_flow_counts", sluice_flow_count.self, slots * shards),

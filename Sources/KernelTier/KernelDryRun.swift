@@ -44,7 +44,7 @@ public final class KernelDryRun {
     case .xdp: object = try XDPProgram.object(mode: .dedicated, queues: 1, policy: nil, flows: flows, isDry: true)
     case .tc:
       object = try BPFObject(bytes: EmbeddedBPF.containerObject, name: SLUICE_TC_PROGRAM)
-      try object.prepare(sluice_port_config(), flows: flows, isDry: true)
+      try object.prepare(policy: nil, flows: flows, isDry: true)
       try object.load()
     }
     self.hook = hook

@@ -70,10 +70,10 @@ public final class KernelFlowTier: FlowTier {
     let place = table.flow(slot)
     let key = flow.key & flow.mask
     guard place.pointee.in_port == flow.port, masks.mask(place.pointee.mask) == flow.mask.withoutPipelineLine,
-      FlowLine(place.pointee.key) == key.line0, place.pointee.lines == 1 || FlowLine(table.line1(slot)) == key.line1,
+      FlowLine(words: place.pointee.key) == key.line0, place.pointee.lines == 1 || FlowLine(table.line1(slot)) == key.line1,
       self.answer(of: place.pointee) == answer
     else { return false }
-    place.pointee.worker = UInt32(clamping: flow.worker)
+    table.wait(slot).pointee.worker = UInt32(clamping: flow.worker)
     place.pointee.id = flow.id
     found.remove(slot)
     return true
@@ -126,7 +126,7 @@ public final class KernelFlowTier: FlowTier {
       let flow = table.flow(slot).pointee
       guard let mask = masks.mask(flow.mask) else { return nil }
       var key = FlowKey()
-      key.line0 = FlowLine(flow.key)
+      key.line0 = FlowLine(words: flow.key)
       if flow.lines == 3 { key.line1 = FlowLine(table.line1(slot)) }
       return AdoptedFlow(
         handle: TierHandle(rawValue: slot), key: key, mask: mask, port: flow.in_port, id: flow.id, actions: answer(of: flow).actions,
@@ -158,14 +158,14 @@ public final class KernelFlowTier: FlowTier {
     let key = flow.key & flow.mask
     let mask = flow.mask.withoutPipelineLine
     var entry = sluice_flow()
-    entry.key = sluice_line(key.line0)
+    entry.key = key.line0.kernelWords
     entry.lines = mask.packetLines
     entry.in_port = flow.port
     entry.state = SLUICE_FLOW_WAITING.rawValue
-    entry.worker = UInt32(clamping: flow.worker)
     entry.id = flow.id
-    entry.last_up = sluice_monotonic_nanoseconds()
-    entry.forced_at = entry.last_up &+ Self.patienceNanoseconds
+    let now = sluice_monotonic_nanoseconds()
+    let wait = sluice_wait(
+      last_up: now, forced_at: now &+ Self.patienceNanoseconds, worker: UInt32(clamping: flow.worker), reserved: 0)
     switch answer {
     case .drop: entry.answer = UInt8(SLUICE_ANSWER_DROP.rawValue)
     case .output(let port):
@@ -178,7 +178,7 @@ public final class KernelFlowTier: FlowTier {
     do throws(TierRefusal) {
       entry.mask = try masks.use(mask, port: flow.port, fence: waitForPrograms)
       do throws(TierRefusal) {
-        let slot = try table.insert(entry, line1: sluice_line(key.line1))
+        let slot = try table.insert(entry, line1: sluice_line(key.line1), wait: wait)
         places[Int(slot)] = .held
         return slot
       } catch {

@@ -90,10 +90,15 @@ public final class KernelPorts: Sendable {
     if let mac = port.peerMAC, mac.count != 6 {
       throw .invalid(what: "a MAC address", value: "of \(mac.count) bytes", expected: "6 bytes")
     }
-    try maps.setDevice(port: port.index, interfaceIndex: port.hooks.contains(.xdp) ? port.interfaceIndex : nil)
     let entry = maps.ports.base + Int(port.index)
     // Down while it is half written.
     if entry.pointee.ifindex != port.interfaceIndex { setUp(port.index, false) }
+    // XDP sends nothing to a device that is about to be taken away or exchanged.
+    if entry.pointee.ifindex != port.interfaceIndex || !port.hooks.contains(.xdp) {
+      entry.pointee.hooks &= ~SLUICE_HOOK_XDP.rawValue
+      sluice_fence()
+    }
+    try maps.setDevice(port: port.index, interfaceIndex: port.hooks.contains(.xdp) ? port.interfaceIndex : nil)
     entry.pointee.ifindex = port.interfaceIndex
     entry.pointee.number = port.number
     entry.pointee.max_frame = UInt32(clamping: port.maxFrame)
@@ -146,14 +151,14 @@ public final class KernelPorts: Sendable {
   /// What was counted at a port, summed over the CPUs.
   public func counters(of index: PortIndex) throws(KernelTierError) -> KernelPortCounters {
     try maps.portCounts.values(at: Int(index), blank: sluice_port_count()).reduce(into: KernelPortCounters()) { sum, count in
-      sum.inPackets += count.in_packets
-      sum.inBytes += count.in_bytes
-      sum.outPackets += count.out_packets
-      sum.outBytes += count.out_bytes
-      sum.dropPackets += count.drop_packets
-      sum.dropBytes += count.drop_bytes
-      sum.lostPackets += count.lost_packets
-      sum.upPackets += count.up_packets
+      sum.inPackets &+= count.in_packets
+      sum.inBytes &+= count.in_bytes
+      sum.outPackets &+= count.out_packets
+      sum.outBytes &+= count.out_bytes
+      sum.dropPackets &+= count.drop_packets
+      sum.dropBytes &+= count.drop_bytes
+      sum.lostPackets &+= count.lost_packets
+      sum.upPackets &+= count.up_packets
     }
   }
 }

@@ -172,6 +172,8 @@ struct MaskTable {
     var entry = sluice_mask()
     entry.line0 = sluice_line(mask.bits.line0)
     entry.line1 = sluice_line(mask.bits.line1)
+    entry.words = mask.bits.line0.kernelWords
+    entry.words1 = mask.bits.line1.kernelWords1
     entry.lines = UInt32(mask.packetLines)
     maps.masks.base[place] = entry
     masks[place] = mask
@@ -270,14 +272,4 @@ struct MaskTable {
     maps.ports.base[Int(port)].mask_count = UInt8(count)
     sluice_fence()
   }
-}
-
-extension sluice_line {
-  /// The same bytes.
-  init(_ line: FlowLine) { self = unsafeBitCast(line, to: sluice_line.self) }
-}
-
-extension FlowLine {
-  /// The same bytes.
-  init(_ line: sluice_line) { self = unsafeBitCast(line, to: FlowLine.self) }
 }

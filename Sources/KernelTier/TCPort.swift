@@ -42,15 +42,17 @@ public final class TCPort: Sendable {
   /// `// tc qdisc add dev X clsact; tc filter replace dev X ingress prio 1 handle 1 bpf direct-action ...`
   /// - Parameters:
   ///   - behind: the XDP program of the same interface, which leaves packets to this one; nil on a container's veth.
+  ///   - policy: whose samples of drops these are, too; tc asks it nothing else.
   ///   - madeQdisc: whether an agent before this one made the qdisc, as the port's hooks tell.
   /// - Throws: `.foreignFilter` when somebody else's filter is there, `.noInterface`, `.load`.
   public static func attach(
-    interfaceIndex: UInt32, interfaceName: String, flows: FlowHookSpec, behind: XDPProgram? = nil, madeQdisc: Bool = false
+    interfaceIndex: UInt32, interfaceName: String, flows: FlowHookSpec, behind: XDPProgram? = nil, policy: Policy? = nil,
+    madeQdisc: Bool = false
   ) throws(KernelTierError) -> TCPort {
     var flows = flows
     flows.isWithTC = behind != nil
     let object = try BPFObject(bytes: EmbeddedBPF.containerObject, name: SLUICE_TC_PROGRAM)
-    try object.prepare(sluice_port_config(), flows: flows)
+    try object.prepare(policy: policy, flows: flows)
     try object.load()
     let descriptor = try object.program(SLUICE_TC_PROGRAM)
     let identity = try BPFSystem.identity(of: descriptor)

@@ -75,12 +75,8 @@ public final class XDPProgram: Sendable {
     mode: XDPPortMode, queues: Int, policy: Policy?, flows: FlowHookSpec?, isDry: Bool
   ) throws(KernelTierError) -> BPFObject {
     let object = try BPFObject(bytes: EmbeddedBPF.uplinkObject, name: SLUICE_XDP_PROGRAM)
-    var configuration = sluice_port_config()
-    configuration.shared = mode == .shared ? 1 : 0
-    configuration.deny = policy == nil ? 0 : 1
-    try object.prepare(configuration, flows: flows, isDry: isDry)
+    try object.prepare(isShared: mode == .shared, policy: policy, flows: flows, isDry: isDry)
     try QueueSockets.size(object, map: "sluice_xsks", queues: queues)
-    if let policy { try policy.maps.share(with: object) } else { try PolicyMaps.omit(from: object) }
     if mode == .dedicated {
       for map in ["sluice_host_mac", "sluice_host_v4", "sluice_host_v6"] { try object.omit(map) }
     }

@@ -64,6 +64,24 @@ def test_kernel_show_after_a_drain_says_how_to_go_on(agent, pair):
         assert "sluicectl agent resume" in agent.ctl("kernel", "show").stdout
 
 
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+def test_drops_by_flows_in_the_kernel_are_sampled(agent, net, hook):
+    first, second = net.container("c1"), net.container("c2")
+    for end in (first, second):
+        agent.ctl("port", "add", end.port, "--number", end.number, "--hook", hook)
+    first.neighbour(second)
+    agent.rules("in_port=1,udp,actions=drop")
+    monitor = subprocess.Popen(
+        [str(CTL), "--socket", agent.socket, "-o", "json", "monitor", "samples", "--count", "2"], stdout=subprocess.PIPE, text=True)
+    try:
+        with UdpStream(first, second):
+            samples = [json.loads(line) for line in monitor.communicate(timeout=20)[0].splitlines()]
+    finally:
+        monitor.kill()
+    assert [(sample["event"], sample["port"], sample["reason"]) for sample in samples] == [("dropSample", "c1", "flow")] * 2
+    assert bytes.fromhex(samples[0]["frame"])[:6].hex(":") == second.mac
+
+
 def test_flow_why_names_the_tier_that_executes_a_flow(agent, pair):
     first, second = pair
     with UdpStream(first, second):

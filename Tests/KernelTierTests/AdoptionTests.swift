@@ -15,10 +15,11 @@ import Testing
 private func withPins(_ body: (String) throws -> Void) throws {
   let root = "/sys/fs/bpf/sluice-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
   defer {
-    for name in ["/v1", "/v1-unfinished", "/v7"] { _ = try? BPFSystem.removePins(root + name) }
+    let own = FlowTableMaps.directory(in: root)
+    for name in [own, own + "-unfinished", root + "/v7"] { _ = try? BPFSystem.removePins(name) }
     rmdir(root)
   }
-  try body(root + "/v1")
+  try body(FlowTableMaps.directory(in: root))
 }
 
 @Suite(.enabled(if: BPFSupport.isThere, BPFSupport.comment)) struct AdoptionTests {
@@ -134,13 +135,15 @@ private func withPins(_ body: (String) throws -> Void) throws {
     let hurt = try whole.tier.offer(Table.flow(numbered(2), [.ethType, .ipv4Src], [.decrementTTL, .output(3)]))
     let maps = whole.maps
     let slot = Int(hurt.rawValue)
-    let words = maps.bucketWords.base
-    let place = try #require((0..<maps.bucketWords.count).first { words[$0] >> 32 == UInt64(slot) })
+    let entries = maps.buckets * FlowTable.bucketEntries
+    let words = UnsafeMutableRawPointer(maps.bucketEntries.base).assumingMemoryBound(to: UInt32.self)
+    func names(_ place: Int) -> Bool { words[place] & UInt32(maps.slots - 1) == UInt32(slot) }
+    let place = try #require((0..<entries).first(where: names))
     let saved = (maps.flows.base[slot], words[place], maps.ports.base[1])
 
     func restart(_ what: String, holds count: Int, _ damage: () -> Void) throws {
       maps.flows.base[slot] = saved.0
-      for i in 0..<maps.bucketWords.count where words[i] >> 32 == UInt64(slot) { words[i] = 0 }
+      for i in 0..<entries where names(i) { words[i] = 0 }
       words[place] = saved.1
       maps.ports.base[1] = saved.2
       damage()
@@ -163,12 +166,12 @@ private func withPins(_ body: (String) throws -> Void) throws {
     try restart("nothing happened", holds: 2) {}
     try restart("the slot is written, its entry is not", holds: 1) { words[place] = 0 }
     try restart("the entry is cleared, the slot is not", holds: 1) { words[place] = 0 }
-    try restart("the slot is half written", holds: 1) { maps.flows.base[slot].key.words.2 = 0 }
+    try restart("the slot is half written", holds: 1) { maps.flows.base[slot].key.2 = 0 }
     try restart("the mask is unknown", holds: 1) { maps.flows.base[slot].mask = 200 }
     try restart("the program is unknown", holds: 1) { maps.flows.base[slot].program = 4000 }
     try restart("the answer is unknown", holds: 1) { maps.flows.base[slot].answer = 99 }
-    try restart("the entry names a slot that there is not", holds: 1) { words[place] = 1 << 60 | 5 }
-    try restart("an entry is in a wrong bucket", holds: 2) { words[(place + 8) % maps.bucketWords.count] = saved.1 }
+    try restart("the entry names the slot that is not used", holds: 1) { words[place] = 1 << maps.slotBits }
+    try restart("an entry is in a wrong bucket", holds: 2) { words[(place + 8) % entries] = saved.1 }
     try restart("the port's list lost its masks", holds: 2) { maps.ports.base[1].mask_count = 0 }
     try restart("a ranking was under way", holds: 2) {
       maps.ports.base[1].masks.1 = maps.ports.base[1].masks.0

@@ -352,6 +352,27 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     _ = try table.tier.offer(Table.flow(numbered(1), [.ethType], [.output(2)]))
   }
 
+  /// What a program sees that looked at the port just before its device was taken away.
+  @Test(arguments: [false, true]) func aFrameWhoseDeviceIsGoneIsNotCountedAsSent(isRewritten: Bool) throws {
+    let table = try Table()
+    table.settle()
+    let program = try XDPProgram.load(
+      mode: .dedicated, queues: 1, policy: nil, flows: FlowHookSpec(maps: table.maps, port: 1, upInterfaceIndex: 1))
+    let frame = numbered(1)
+    let actions: [FlowAction] = isRewritten ? [.decrementTTL, .output(2)] : [.output(2)]
+    let handle = try table.tier.offer(Table.flow(frame, [.ethType, .ipv4Src], actions))
+    #expect(try program.testRun(packet: frame).verdict.rawValue == 4)
+    #expect(try table.ports.counters(of: 2).outPackets == 1)
+    try table.maps.setDevice(port: 2, interfaceIndex: nil)
+    let up = try program.counters().noSocket.packets
+    _ = try program.testRun(packet: frame)
+    #expect(try table.ports.counters(of: 2).outPackets == 1)
+    // As it came it goes up; a rewritten frame is no use there.
+    #expect(try program.counters().noSocket.packets - up == (isRewritten ? 0 : 1))
+    #expect(try table.ports.counters(of: 1).lostPackets == (isRewritten ? 1 : 0))
+    #expect(table.tier.counts(of: handle).packets == (isRewritten ? 2 : 1))
+  }
+
   @Test func aPortIsAsItWasSet() throws {
     let table = try Table()
     let port = KernelPort(
@@ -418,6 +439,24 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     #expect(table.tier.counts(of: steady).packets == UInt64(runs))
   }
 
+  /// The verifier takes the programs as a whole, and what it has to look at multiplies: a configuration that no other test loads may be refused.
+  @Test func everyConfigurationIsLoaded() throws {
+    let table = try Table()
+    let policy = try Policy()
+    for mode in [XDPPortMode.dedicated, .shared] {
+      for policy in [nil, policy] {
+        var specs: [FlowHookSpec?] = [nil]
+        for isWithTC in [false, true] { specs.append(FlowHookSpec(maps: table.maps, port: 1, upInterfaceIndex: 1, isWithTC: isWithTC)) }
+        for flows in specs {
+          let program = try XDPProgram.load(mode: mode, queues: 2, policy: policy, flows: flows)
+          let facts = try KernelFacts.read(maps: table.maps, programIDs: [program.identity.id], used: [:])
+          // Kernels differ in what they count: room for some to count much more.
+          #expect(try #require(facts.programs.first).verifiedInstructions < 250_000)
+        }
+      }
+    }
+  }
+
   @Test func factsAreRead() throws {
     let table = try Table()
     _ = try table.tier.offer(Table.flow(numbered(1)))
@@ -429,6 +468,6 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     let flows = try #require(facts.maps.first { $0.name == "sluice_flows" })
     #expect(flows.entries == 1024)
     #expect(flows.used == 1)
-    #expect(flows.bytes >= 1024 * 128)
+    #expect(flows.bytes >= 1024 * 64)
   }
 }

@@ -48,6 +48,8 @@ struct HookPlan {
 struct InterfaceAttachment {
   var link: Link
   let plan: HookPlan
+  /// The early drop policy, which programs are given.
+  let policy: Policy
   /// nil for a port by tc.
   let program: XDPProgram?
   /// The program on the hook; nil for a port by tc, and until `connect` where it replaces another's.
@@ -95,7 +97,7 @@ struct InterfaceAttachment {
     place: () -> QueuePlace
   ) throws(PortFailure) -> InterfaceAttachment {
     try check(request, link)
-    if plan.hook == .tc { return try openForTC(request, link: link, plan: plan, earlier: earlier, place: place) }
+    if plan.hook == .tc { return try openForTC(request, link: link, plan: plan, earlier: earlier, policy: policy, place: place) }
     var changes = earlier
     var notes: [String] = []
     do {
@@ -113,8 +115,9 @@ struct InterfaceAttachment {
         changes.note(.broughtUp)
       }
       notes += prepare(link, &socket, &ethtool, &changes)
+      let policy = try policy()
       let program = try XDPProgram.load(
-        mode: request.mode == .shared ? .shared : .dedicated, queues: count, policy: try policy(), flows: plan.flows)
+        mode: request.mode == .shared ? .shared : .dedicated, queues: count, policy: policy, flows: plan.flows)
       let (index, name) = (UInt32(link.index), link.name)
       let isReplacement = try XDPPort.hasLeftover(interfaceIndex: index, interfaceName: name)
       let xdp = isReplacement ? nil : try XDPPort.attach(program, interfaceIndex: index, interfaceName: name)
@@ -135,7 +138,7 @@ struct InterfaceAttachment {
         throw error
       }
       return InterfaceAttachment(
-        link: (try? socket.link(index: link.index)) ?? link, plan: plan, program: program, xdp: xdp, queues: queues,
+        link: (try? socket.link(index: link.index)) ?? link, plan: plan, policy: policy, program: program, xdp: xdp, queues: queues,
         offloadNotes: notes, changes: changes)
     } catch {
       changes.dropFirst(earlier.count).undo(index: link.index)
@@ -145,10 +148,11 @@ struct InterfaceAttachment {
 
   /// Takes an interface whose frames come up by tc.
   private static func openForTC(
-    _ request: PortRequest, link: Link, plan: HookPlan, earlier: [InterfaceChange], place: () -> QueuePlace
+    _ request: PortRequest, link: Link, plan: HookPlan, earlier: [InterfaceChange], policy: () throws -> Policy, place: () -> QueuePlace
   ) throws(PortFailure) -> InterfaceAttachment {
     var changes = earlier
     do {
+      let policy = try policy()
       var socket = try NetlinkSocket(.route)
       if !link.isUp {
         try socket.setUp(index: link.index)
@@ -166,7 +170,7 @@ struct InterfaceAttachment {
       let queue = try AFXDPQueue.open(
         interfaceIndex: link.index, interfaceName: link.name, queue: 0, memory: place.memory, receives: false)
       return InterfaceAttachment(
-        link: (try? socket.link(index: link.index)) ?? link, plan: plan, program: nil,
+        link: (try? socket.link(index: link.index)) ?? link, plan: plan, policy: policy, program: nil,
         queues: [AttachedQueue(queue: queue, worker: place.worker, share: 0)], offloadNotes: notes, changes: changes)
     } catch {
       changes.dropFirst(earlier.count).undo(index: link.index)
@@ -194,7 +198,8 @@ struct InterfaceAttachment {
     }
     // What XDP leaves to tc must find tc.
     if let flows = plan.flows, tc == nil {
-      tc = try TCPort.attach(interfaceIndex: index, interfaceName: name, flows: flows, behind: program,
+      tc = try TCPort.attach(
+        interfaceIndex: index, interfaceName: name, flows: flows, behind: program, policy: policy,
         madeQdisc: plan.inherited?.hooks.contains(.clsact) ?? false)
     }
     // The port of an agent before may have been by XDP, which sees frames first.
