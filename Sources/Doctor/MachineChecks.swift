@@ -29,8 +29,8 @@ public struct MachineChecks: Sendable {
     return findings
   }
 
-  /// The oldest Linux that has everything: bpf_redirect_peer is the newest of it.
-  static let oldest = (major: 5, minor: 10)
+  /// The oldest Linux that has everything: BPF's atomic exchange, and global functions that take pointers, are the newest of it.
+  static let oldest = (major: 5, minor: 12)
 
   var version: Finding {
     let release = files.text("/proc/sys/kernel/osrelease") ?? "unknown"

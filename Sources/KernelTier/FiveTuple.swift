@@ -101,7 +101,7 @@ public struct FiveTuple: Sendable, Hashable, Comparable, CustomStringConvertible
   ]
   /// As `sluice_protocol_has_ports` of BPF/policy.h.
   private static let withPorts: Set<UInt8> = [6, 17, 33, 132, 136]
-  /// As `sluice_is_extension`: headers that are walked over to find the protocol.
+  /// As `sluice_is_passed_over`: headers that are walked over to find the protocol.
   private static let extensions: Set<UInt8> = [0, 43, 44, 51, 60, 135, 139, 140]
 
   private static func name(of number: UInt8) -> String { names.first { $0.number == number }?.name ?? "\(number)" }

@@ -1,7 +1,7 @@
 // XDPCounters.swift
 //
 // What an instance of the XDP program did with the frames of its port.
-// Invariant: every frame has exactly one verdict, so `received` is the sum of the verdicts. `malformed` counts beside them.
+// Invariant: a frame has one verdict, but those that a flow answered have none here (KernelPortCounters has them). `malformed` counts beside.
 // Threads: values only; the CPUs count on while a reading is made, so two of its figures may differ by packets in flight.
 // Note: a frame that is `redirected` can still be lost when its socket's fill ring is empty; AF_XDP's statistics count that.
 

@@ -18,7 +18,7 @@ private func machine(_ texts: [String: String], agent: Int32? = nil, _ body: (Ma
 }
 
 @Test(arguments: [
-  ("6.18.44-fc", Finding.Verdict.ok), ("5.10.0-28-amd64", .ok), ("5.4.0", .fail), ("4.19", .fail), ("what", .warn),
+  ("6.18.44-fc", Finding.Verdict.ok), ("5.12.0", .ok), ("5.10.0-28-amd64", .fail), ("5.4.0", .fail), ("4.19", .fail), ("what", .warn),
 ])
 func theKernelsVersionIsComparedByNumbers(release: String, verdict: Finding.Verdict) throws {
   try machine(["/proc/sys/kernel/osrelease": release]) { #expect($0.version.verdict == verdict) }

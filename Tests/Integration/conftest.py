@@ -44,9 +44,15 @@ def net():
 
 
 @pytest.fixture
-def agent(net):
+def sections():
+    """Sections of the agent's configuration; a file of tests overrides it."""
+    return {}
+
+
+@pytest.fixture
+def agent(net, sections):
     """A running agent with no ports and the default rule."""
-    made = Agent(net.node)
+    made = Agent(net.node, **sections)
     try:
         made.start()
         yield made

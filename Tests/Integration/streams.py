@@ -5,6 +5,7 @@ Sockets are opened inside the containers' namespaces and used from threads of th
 
 import collections
 import contextlib
+import functools
 import select
 import socket
 import struct
@@ -18,26 +19,13 @@ def _udp(container):
     return made
 
 
-class UdpStream:
-    """Numbered packets of one flow from one container to another, at a steady rate, until it is stopped.
+class _Stream:
+    """What is sent on one thread and received on another, until it is stopped."""
 
-    Attributes: `sent`, and `received`: how often each number came.
-    """
-
-    def __init__(self, source, target, port=4000, rate=1000, size=100):
-        self.received = collections.Counter()
-        self.sent = 0
-        self._times = []
-        self._padding = bytes(max(0, size - 8))
-        self._interval = 1 / rate
-        self._out, self._in = _udp(source), _udp(target)
-        self._in.bind((target.ip4, port))
-        self._out.bind((source.ip4, port))
-        self._out.connect((target.ip4, port))
+    def __init__(self, out, into, *works):
+        self._out, self._in = out, into
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
-        self._sending = threading.Event()
-        self._sending.set()
+        self._threads = [threading.Thread(target=work) for work in works]
 
     def __enter__(self):
         for thread in self._threads:
@@ -54,6 +42,24 @@ class UdpStream:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+
+
+class UdpStream(_Stream):
+    """Numbered packets of one flow from one container to another, at a steady rate, until it is stopped.
+
+    Attributes: `sent`, and `received`: how often each number came.
+    """
+
+    def __init__(self, source, target, port=4000, rate=1000, size=100):
+        self.received = collections.Counter()
+        self.sent = 0
+        self._times = []
+        self._padding = bytes(max(0, size - 8))
+        self._interval = 1 / rate
+        super().__init__(_udp(source), _udp(target), self._send, self._receive)
+        self._in.bind((target.ip4, port))
+        self._out.bind((source.ip4, port))
+        self._out.connect((target.ip4, port))
 
     def arrived(self):
         """How many different packets have come."""
@@ -96,38 +102,22 @@ class UdpStream:
                     return
 
 
-class TcpStream:
+class TcpStream(_Stream):
     """One connection that carries data as fast as `rate` bytes a second allow, until it is stopped."""
 
     def __init__(self, source, target, port=5000, rate=20_000_000, source_port=0):
         self._rate = rate
         listener = target.namespace.call(lambda: socket.create_server((target.ip4, port)))
-        self._out = source.namespace.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-        self._out.bind((source.ip4, source_port))
-        self._out.settimeout(10)
-        self._out.connect((target.ip4, port))
-        self._in, _ = listener.accept()
+        out = source.namespace.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        out.bind((source.ip4, source_port))
+        out.settimeout(10)
+        out.connect((target.ip4, port))
+        into, _ = listener.accept()
         listener.close()
-        self._in.settimeout(10)
+        into.settimeout(10)
+        super().__init__(out, into, *(functools.partial(self._guard, work) for work in (self._send, self._receive)))
         self.sent = self.received = 0
         self.error = None
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._guard, args=(work,)) for work in (self._send, self._receive)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-        self._out.close()
-        self._in.close()
-
-    def stop(self):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
     def lost(self):
         """Segments that were sent again since the connection began and had not come before: retransmissions without those of

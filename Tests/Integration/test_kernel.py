@@ -14,13 +14,8 @@ ACROSS = ["priority=5,in_port=1,actions=output:2", "priority=5,in_port=2,actions
 
 
 @pytest.fixture
-def agent(net):
-    made = Agent(net.node, kernel={"placement": "eager"})
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
+def sections():
+    return {"kernel": {"placement": "eager"}}
 
 
 @pytest.fixture

@@ -4,20 +4,15 @@ import json
 import subprocess
 
 import pytest
-from agent import CTL, Agent, eventually
+from agent import CTL, eventually
 from streams import UdpStream
 
 ACROSS = ["priority=5,in_port=1,actions=output:2", "priority=5,in_port=2,actions=output:1"]
 
 
 @pytest.fixture
-def agent(net):
-    made = Agent(net.node, kernel={"placement": "eager"})
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
+def sections():
+    return {"kernel": {"placement": "eager"}}
 
 
 @pytest.fixture

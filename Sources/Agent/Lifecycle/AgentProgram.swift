@@ -3,7 +3,7 @@
 // The agent from its start to its end.
 //
 // Start: configuration, socket, store, workers, ports, rules, metrics page, then READY=1. Whatever fails before
-//        that is one line (a configuration: one per mistake) on standard error and exit status 1; nothing stays behind.
+//        that is one line (a configuration: one per mistake) on standard error and exit status 1; what an agent before left in the kernel is as it was.
 // End (SIGTERM, SIGINT): STOPPING=1, no new calls, calls under way finish, programs are taken off interfaces whose flows are not placed
 //        in the kernel, workers end, the store is closed, the socket goes, exit status 0. The kernel tier goes on without the agent.
 // Threads: a task; one process runs it once.
