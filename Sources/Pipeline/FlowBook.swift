@@ -6,8 +6,8 @@
 //             then is it free again, and its mask with it. A live flow, and no other, is in the index. The book keeps the masked keys itself:
 //             the worker's slots are the worker's.
 // Threads: confined to the pipeline thread.
-// Cost: 128 bytes a flow (192 for IPv6) and 8 bytes per place of the index, of which there are 1.5 to 3 per flow that can be held; all of it is
-//       mapped at start and touched when used. Filing a flow touches four cache lines.
+// Cost: 128 bytes a flow (192 for IPv6), and 12 bytes of the index per flow that can be held; all of it is mapped at start and
+//       touched when used. Filing a flow touches four cache lines.
 
 import CSluice
 import Dataplane

@@ -78,17 +78,23 @@ import Testing
     #expect(masks.inUse.isEmpty && masks.count(ofPort: 3) == 0)
   }
 
+  @Test func theIndexUsesAllItsPlaces() {
+    let homes = Set((0..<3000).map { FlowIndex.home(UInt32($0) * (UInt32.max / 2999), of: 300) })
+    #expect(homes == Set(0..<300))
+  }
+
   @Test func theIndexAgreesWithADictionary() throws {
     var generator = SeededGenerator.fresh()
     guard var index = FlowIndex(capacity: 64) else { throw WorkerError.noMemory(what: "a test index") }
-    // Few different tags, so that runs of entries form and close.
+    // Few different tags, so that runs of entries form and close, also around the end.
+    let step = UInt32.max / 39
     var model: [UInt32: UInt32] = [:]
     for round in 0..<3000 {
       let slot = UInt32(1 + generator.next() % 64)
       if let tag = model.removeValue(forKey: slot) {
         index.remove(tag, slot)
       } else {
-        let tag = UInt32(truncatingIfNeeded: generator.next() % 40) &* 3
+        let tag = UInt32(truncatingIfNeeded: generator.next() % 40) * step
         index.insert(tag, slot)
         model[slot] = tag
       }
@@ -99,7 +105,7 @@ import Testing
       let free = UInt32(1 + generator.next() % 64)
       guard model[free] == nil else { continue }
       for tag in 0..<UInt32(40) {
-        let found = index.first(tag * 3) { $0 == free }
+        let found = index.first(tag * step) { $0 == free }
         #expect(found == nil)
       }
     }

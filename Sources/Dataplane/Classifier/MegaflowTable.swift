@@ -5,7 +5,7 @@
 // Why one table: no table grows or is rehashed while packets wait; its memory is known at start.
 // Why masks per port: every mask looks at the ingress port, so a flow of another port cannot match anyway. A port whose traffic needs a
 //       hundred masks, or whose sender makes up one per packet, makes no packet of another port slower.
-// Invariants: at most `capacity` flows live in at least twice as many places, so an empty place always ends a search. A bucket with an empty
+// Invariants: at most `capacity` flows live in at least a quarter more places, so an empty place always ends a search. A bucket with an empty
 //             place was never passed over by an entry that lies further on: a removal pulls such an entry back into the hole. So nothing
 //             wears out however long flows come and go. A port's row lists exactly the masks under which it has flows: `masksPerPort`
 //             at most, for which the pipeline thread answers.
@@ -45,7 +45,7 @@ struct MegaflowTable: ~Copyable {
 
   init?(slab: FlowSlab, secrets: HashSecrets) {
     var places = 64
-    while places < slab.capacity * 2 { places *= 2 }
+    while places * 4 < slab.capacity * 5 { places *= 2 }
     let bytes = places * MemoryLayout<UInt64>.stride
     guard let memory = sluice_map_memory(bytes, 1) else { return nil }
     guard let rowMemory = sluice_map_memory(Self.rowBytes, 0) else {
