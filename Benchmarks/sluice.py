@@ -43,7 +43,7 @@ class Agent:
 
     def close(self):
         end(self.process)
-        for suffix in (".db", ".db-wal", ".db-shm", ".yaml"):
+        for suffix in (".db", ".db-wal", ".db-shm", ".db.lock", ".yaml"):
             self.base.with_suffix(suffix).unlink(missing_ok=True)
 
 
