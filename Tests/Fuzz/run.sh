@@ -27,7 +27,7 @@ out=$PWD/.build/fuzz
 mkdir -p "$out"
 cpu=()
 [ "$(uname -m)" = x86_64 ] && cpu=(-Xcc -march=x86-64-v2)
-swift=(swiftc -O -swift-version 6 -sanitize=fuzzer,address -parse-as-library -wmo -enable-testing -gline-tables-only
+swift=(swiftc -O -swift-version 6 -package-name sluice -sanitize=fuzzer,address -parse-as-library -wmo -enable-testing -gline-tables-only
   "${cpu[@]}" -I "$out" -I Sources/CSluice/Libnuma -Xcc -fmodule-map-file="$out/CSluice.modulemap")
 
 # Compiles a module when one of its sources is newer than its object.
