@@ -17,7 +17,7 @@ Packaging/deps.sh build test
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 results=()
-failed=0
+failures=()
 
 # Swift Testing says "Test name() skipped", XCTest says "Test Case '...' skipped".
 refuse_skips() {
@@ -84,21 +84,24 @@ section() {
   (
     set -e
     "$name"
-  )
-  rc=$?
+  ) 2>&1 | tee "$logs/section-$name"
+  rc=${PIPESTATUS[0]}
   set -e
   local outcome=ok
-  [ $rc = 0 ] || { outcome=FAILED; failed=1; }
+  [ $rc = 0 ] || { outcome=FAILED; failures+=("$name"); }
   results+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
   printf '=== %s\n' "${results[-1]}"
   # Without its build a section's tests would only repeat the compiler's errors.
   if [ $rc != 0 ] && [[ $name == debug || $name == release ]]; then summary; fi
 }
 
+# What failed says why again at the end, because of a long log often only the end is kept.
 summary() {
+  local name
+  for name in "${failures[@]}"; do printf '\n=== the end of %s, which failed\n' "$name"; tail -n 40 "$logs/section-$name"; done
   printf '\n=== summary\n'
   printf '%s\n' "${results[@]}"
-  exit $failed
+  exit $((${#failures[@]} > 0))
 }
 
 if [ "$(id -u)" != 0 ]; then

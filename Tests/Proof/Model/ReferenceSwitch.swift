@@ -207,10 +207,8 @@ private struct ReferenceRun {
     let destination = ReferenceStation(vlan: vlan, address: UInt64(packet.value(.ethDst)))
     // Addresses that no bridge forwards.
     if destination.address >> 4 == 0x0180_c200_000 { return }
-    guard !isGroup(destination.address), destination != sender else {
-      if destination != sender { flood(packet) }
-      return
-    }
+    if isGroup(destination.address) { return flood(packet) }
+    guard destination != sender else { return }
     let port = destination == answer.learned ? packet.inPort : model.stations[destination]
     guard let port else { return flood(packet) }
     if port != packet.inPort { send(packet, port) }
