@@ -394,6 +394,12 @@ NAMES = [*UPLINK_NAMES, *dict.fromkeys(name for name, *_ in CONTAINER_FIGURES)]
 REDIRECTS = {"sluice": SluiceUplinks, "bare XDP redirect": BareRedirect, "XDP that reads and redirects": ReadingRedirect}
 
 
+def in_turn(names, number):
+    """Each round begins with another contender, so that none always has the machine warm or cold."""
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
 def uplinks(name, who, seconds):
     if name.startswith("deny"):
         sources = SMALL if name == "deny-100k" else LARGE
@@ -422,13 +428,11 @@ def main():
 
     for number in range(options.rounds):
         for name in (name for name in UPLINK_NAMES if name in wanted):
-            names = ["sluice", *(peer for figure, peer, _ in UPLINK_FIGURES if figure == name)]
-            # Each round begins with another contender, so that none always has the machine warm or cold.
-            for who in names[number % len(names):] + names[:number % len(names)]:
+            peers = [peer for figure, peer, _ in UPLINK_FIGURES if figure == name]
+            for who in in_turn(["sluice", *peers], number):
                 note(number, who, name, uplinks(name, who, options.seconds), "Mpps")
         if wanted - set(UPLINK_NAMES):
-            names = list(CONTAINERS)
-            for who in names[number % len(names):] + names[:number % len(names)]:
+            for who in in_turn(list(CONTAINERS), number):
                 units = {name: unit for name, unit, *_ in CONTAINER_FIGURES}
                 for name, value in containers(CONTAINERS[who], options.seconds, wanted).items():
                     if name in wanted:

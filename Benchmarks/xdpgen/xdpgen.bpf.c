@@ -107,34 +107,32 @@ int redirect(struct xdp_md *context)
 	return bpf_redirect_map(&out, 0, 0);
 }
 
-// Redirects everything, but reads the headers first, as any switch has to: on veth they lie in the cache of the CPU that sent them.
-SEC("xdp")
-int forward(struct xdp_md *context)
+// Reads an IPv4 frame of at least so many bytes as far as the addresses, and counts it.
+static __always_inline int is_read(struct xdp_md *context, unsigned int bytes)
 {
 	unsigned char *frame = (void *)(long)context->data;
 	unsigned char *end = (void *)(long)context->data_end;
 	struct slot *slot = own_slot();
 
-	if (!slot || frame + UDP_END > end || frame[12] != 8 || frame[13] != 0)
-		return XDP_PASS;
+	if (!slot || frame + bytes > end || frame[12] != 8 || frame[13] != 0)
+		return 0;
 	slot->packets++;
-	slot->seed += *(__u32 *)(frame + IP_SOURCE) ^ *(__u32 *)(frame + UDP_SOURCE);
-	return bpf_redirect_map(&out, 0, 0);
+	slot->seed += *(__u32 *)(frame + IP_SOURCE);
+	return 1;
+}
+
+// Redirects everything, but reads the headers first, as any switch has to: on veth they lie in the cache of the CPU that sent them.
+SEC("xdp")
+int forward(struct xdp_md *context)
+{
+	return is_read(context, UDP_END) ? bpf_redirect_map(&out, 0, 0) : XDP_PASS;
 }
 
 // Reads as far as the IPv4 addresses, as any filter has to, and drops.
 SEC("xdp")
 int drop(struct xdp_md *context)
 {
-	unsigned char *frame = (void *)(long)context->data;
-	unsigned char *end = (void *)(long)context->data_end;
-	struct slot *slot = own_slot();
-
-	if (!slot || frame + UDP_SOURCE > end || frame[12] != 8 || frame[13] != 0)
-		return XDP_PASS;
-	slot->packets++;
-	slot->seed += *(__u32 *)(frame + IP_SOURCE);
-	return XDP_DROP;
+	return is_read(context, UDP_SOURCE) ? XDP_DROP : XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

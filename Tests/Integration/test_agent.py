@@ -207,54 +207,41 @@ def test_an_idle_agent_uses_less_than_two_percent_of_a_core(agent, net):
     assert share < 0.02, f"{share:.1%} of a core"
 
 
-@pytest.mark.parametrize("placement", ["off", "auto"])
-def test_without_ports_it_stays_under_40_megabytes(net, placement):
-    agent = Agent(net.node, kernel={"placement": placement})
-    try:
-        agent.start()
-        for question in ["status"], ["deny", "list"], ["limit", "list"], ["kernel", "show"], ["flow", "list"]:
-            agent.json(*question)
-        time.sleep(1)
-        resident = agent.resident_bytes()
-        assert resident < 40e6, f"{resident / 1e6:.1f} MB resident"
-    finally:
-        agent.close()
+@pytest.mark.parametrize("sections", [{"kernel": {"placement": placement}} for placement in ("off", "auto")])
+def test_without_ports_it_stays_under_40_megabytes(agent):
+    for question in ["status"], ["deny", "list"], ["limit", "list"], ["kernel", "show"], ["flow", "list"]:
+        agent.json(*question)
+    time.sleep(1)
+    resident = agent.resident_bytes()
+    assert resident < 40e6, f"{resident / 1e6:.1f} MB resident"
 
 
-def test_what_is_made_with_the_first_port_serves_the_next_ones(net):
-    agent = Agent(net.node, kernel={"placement": "auto"})
-    try:
-        agent.start()
-        assert not agent.json("kernel", "show")["inUse"] and not agent.pins.exists()
-        first, second = net.container("c1"), net.container("c2")
-        for turn in range(2):
-            agent.add(first, second)
-            eventually(lambda: first.reaches(second.ip4))
-            assert agent.json("kernel", "show")["inUse"] and all(port["state"] == "up" for port in agent.json("port", "list"))
-            for name in "c1", "c2":
-                agent.ctl("port", "del", name)
-            assert agent.json("port", "list") == [] and agent.json("kernel", "show")["flows"] == 0
-        agent.restart()
-        # No port uses the table that the agent before left, if it left one.
-        assert not agent.json("kernel", "show")["inUse"] and not agent.pins.exists()
+@pytest.mark.parametrize("sections", [{"kernel": {"placement": "auto"}}])
+def test_what_is_made_with_the_first_port_serves_the_next_ones(net, agent):
+    assert not agent.json("kernel", "show")["inUse"] and not agent.pins.exists()
+    first, second = net.container("c1"), net.container("c2")
+    for turn in range(2):
         agent.add(first, second)
         eventually(lambda: first.reaches(second.ip4))
-    finally:
-        agent.close()
+        assert agent.json("kernel", "show")["inUse"] and all(port["state"] == "up" for port in agent.json("port", "list"))
+        for name in "c1", "c2":
+            agent.ctl("port", "del", name)
+        assert agent.json("port", "list") == [] and agent.json("kernel", "show")["flows"] == 0
+    agent.restart()
+    # No port uses the table that the agent before left, if it left one.
+    assert not agent.json("kernel", "show")["inUse"] and not agent.pins.exists()
+    agent.add(first, second)
+    eventually(lambda: first.reaches(second.ip4))
 
 
-def test_busy_workers_never_sleep(net):
-    agent = Agent(net.node, workers={"mode": "busy"})
-    try:
-        agent.start()
-        before = agent.cpu_seconds()
-        time.sleep(1)
-        # An idle worker that sleeps uses a fiftieth of a second at most; one that polls gets what others leave of its core.
-        assert agent.cpu_seconds() - before > 0.1
-        worker = agent.json("worker", "show")[0]
-        assert worker["mode"] == "busy" and worker["sleeps"] == 0, worker
-    finally:
-        agent.close()
+@pytest.mark.parametrize("sections", [{"workers": {"mode": "busy"}}])
+def test_busy_workers_never_sleep(agent):
+    before = agent.cpu_seconds()
+    time.sleep(1)
+    # An idle worker that sleeps uses a fiftieth of a second at most; one that polls gets what others leave of its core.
+    assert agent.cpu_seconds() - before > 0.1
+    worker = agent.json("worker", "show")[0]
+    assert worker["mode"] == "busy" and worker["sleeps"] == 0, worker
 
 
 def test_health_readiness_and_metrics(agent, pair):

@@ -210,7 +210,7 @@ extension Control {
       logger.notice("\(sentence)")
     }
     // Their programs were replaced; nothing reads those tables any more.
-    for directory in PinDirectory.versions(in: root) where directory != kernel?.directory.current {
+    for directory in (try? FlowTableMaps.otherVersions(root: root)) ?? [] {
       do {
         try FlowTableMaps.unpin(directory: directory)
         logger.notice("removed the flow table of another version", metadata: ["directory": "\(directory)"])

@@ -89,7 +89,7 @@ struct InterfaceAttachment {
   ///
   /// - Parameters:
   ///   - earlier: what agents before changed on the interface and did not put back.
-  ///   - policy: the early drop policy; asked for when the port gets a program that has it.
+  ///   - policy: the early drop policy, which every program is given; asked for when the request has been checked.
   ///   - place: where each queue goes; asked once per queue.
   /// - Throws: `PortFailure`; the interface is as it was before then.
   static func open(
