@@ -140,11 +140,11 @@ extension SwitchCore {
     }
   }
 
-  /// Wakes the workers after offers, so that they say when they have nothing under way.
+  /// Has the workers say after offers when they have nothing under way.
   func wakeForOffers() {
     guard let tiers = tierBook, tiers.hasNews else { return }
     tiers.hasNews = false
-    for worker in workers { worker.wake() }
+    for worker in workers { worker.attend() }
   }
 
   // MARK: - Withdrawals

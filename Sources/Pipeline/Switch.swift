@@ -21,7 +21,6 @@ public final class Switch: @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
   private var thread: pthread_t?
   private let events: SwitchEvents
-  private let attentionNanoseconds: UInt64
 
   /// Seconds between looks at timers: idle flows, stations, drop reports.
   private static let tickMilliseconds: Int32 = 500
@@ -43,7 +42,6 @@ public final class Switch: @unchecked Sendable {
     Worker.link(workers)
     self.doorbell = doorbell
     self.events = events
-    attentionNanoseconds = configuration.attentionNanoseconds
     core = try SwitchCore(configuration: configuration, workers: workers, secrets: secrets, events: events)
     for (index, worker) in workers.enumerated() {
       do { try worker.start() } catch {
@@ -131,7 +129,6 @@ public final class Switch: @unchecked Sendable {
     sluice_name_thread("sluice-pipeline")
     var nextTick = sluice_monotonic_nanoseconds()
     var nextSlice = nextTick
-    var attentiveUntil: UInt64 = 0
     while true {
       let served = core.serveUpcalls(limit: Self.upcallsPerRound)
       let ready = takeJobs()
@@ -147,12 +144,7 @@ public final class Switch: @unchecked Sendable {
       }
       core.completeCommits()
       if stopping.load(ordering: .acquiring) { break }
-      if served > 0 { attentiveUntil = now + attentionNanoseconds }
       guard served == 0, ready.isEmpty else { continue }
-      if now < attentiveUntil {
-        sluice_relax()
-        continue
-      }
       doorbell.announceSleep()
       if !core.hasUpcalls, jobs.withLock({ $0.waiting.isEmpty }), !stopping.load(ordering: .acquiring) {
         var wait = pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0)

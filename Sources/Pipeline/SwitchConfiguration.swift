@@ -19,9 +19,6 @@ public struct SwitchConfiguration: Sendable {
   /// Makes the select groups of this switch choose otherwise than those of the switches before and behind it. The same after every start,
   /// or connections move when the agent is started anew.
   public var selectSeed: UInt64
-  /// How long the next upcall is waited for awake: waking the pipeline thread costs the worker that asks a system call, which is as much as a
-  /// hundred packets; under a steady trickle of new flows it would be most of what they cost.
-  package var attentionNanoseconds: UInt64 = 50_000
 
   public init(
     workers: [WorkerConfiguration] = [WorkerConfiguration()], flowIdleSeconds: Double = 10,

@@ -126,9 +126,10 @@ int sluice_epoll_add(int epoll, int fd) {
 
 int sluice_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
 
-int sluice_epoll_wait(int epoll, int milliseconds) {
+int sluice_epoll_wait(int epoll, uint64_t nanoseconds) {
 	struct epoll_event events[16];
-	return epoll_wait(epoll, events, 16, milliseconds);
+	struct timespec timeout = { .tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000 };
+	return epoll_pwait2(epoll, events, 16, &timeout, NULL);
 }
 
 // The linker's marks around the program's code.

@@ -4,8 +4,8 @@
 //       it only when the worker has sent every packet of it that went up before; so their order is kept.
 // Invariants: the stamp is the time at which a round of the poll loop began that found every queue empty, while no miss waited for the
 //             pipeline, no queue had frames under way and no other worker had frames of this one. It only grows.
-// Why the worker stays awake for a while: a stamp is of use when it is later than the last packet by the time that the way up takes
-//       (SLUICE_UP_NANOSECONDS), and a sleeper writes none.
+// Why a sleeping worker wakes up once more: a stamp is of use when it is later than the last packet by the time that the way up takes
+//       (SLUICE_UP_NANOSECONDS), and a sleeper writes none. It does not stay awake for that long, because others may want its CPU.
 // Threads: the worker's own; the memory of the stamp is read by the kernel's programs.
 // Cost: nothing without a stamp; else one reading of the clock per round that found nothing.
 
@@ -19,8 +19,8 @@ struct DrainStamp {
   /// When the first round ended that found nothing after one that did.
   private var emptySince: UInt64 = 0
 
-  /// How long an idle worker stays awake, as long as the way up takes twice.
-  private static let attentionNanoseconds = 2 * UInt64(SLUICE_UP_NANOSECONDS)
+  /// From the last packet to the stamp that is of use, and some more, because two clocks are read.
+  private static let delayNanoseconds = UInt64(SLUICE_UP_NANOSECONDS) + 10_000
 
   /// Notes a round that found something to do.
   @inline(__always)
@@ -42,7 +42,11 @@ struct DrainStamp {
     lastEnd = now
   }
 
-  /// False while a packet that went up last may still wait for a stamp.
+  /// How long it is until a stamp is of use that was not written yet; 0: none is wanted.
   @inline(__always)
-  var maySleep: Bool { place == nil || lastEnd &- emptySince >= Self.attentionNanoseconds }
+  var wait: UInt64 {
+    guard place != nil, lastEnd != 0 else { return 0 }
+    let idle = lastEnd &- emptySince
+    return idle >= Self.delayNanoseconds ? 0 : Self.delayNanoseconds &- idle
+  }
 }

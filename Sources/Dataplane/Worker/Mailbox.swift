@@ -28,6 +28,8 @@ enum CommandCode: UInt8 {
   case detachUpcalls
   /// Write to a place in memory when the worker has nothing under way; to none when there is no place.
   case setDrainStamp
+  /// Write it once more, later than now by the time that the way up takes.
+  case attend
   /// Change the longest frame that goes out of a port.
   case setMaxFrame
   /// A miss is resolved: treat the frame as the flow in `slot` says; without slot run the program (nil: drop the frame).

@@ -289,10 +289,9 @@ public final class Worker: @unchecked Sendable {
       let end = sluice_cycles()
       counters.add(.idle, end &- start)
       start = end
-      if configuration.mode == .adaptive, emptyRounds > configuration.spinRounds, drain.maySleep {
+      if configuration.mode == .adaptive, emptyRounds > configuration.spinRounds {
         sleep(underWay: underWay)
         emptyRounds = 0
-        drain.noteWork()
         start = sluice_cycles()
       } else {
         if round & 1023 == 0 { publish() }
@@ -314,7 +313,9 @@ public final class Worker: @unchecked Sendable {
     doorbell.announceSleep()
     if mailbox.commands.isEmpty, incoming.allSatisfy({ $0.over.isEmpty }) {
       counters.add(.sleeps, 1)
-      _ = sluice_epoll_wait(epoll, underWay ? 1 : 1000)
+      let wait = drain.wait
+      let woken = sluice_epoll_wait(epoll, wait > 0 ? wait : underWay ? 1_000_000 : 1_000_000_000)
+      if woken != 0 || wait == 0 { drain.noteWork() }
     }
     doorbell.awake()
   }
@@ -418,6 +419,8 @@ public final class Worker: @unchecked Sendable {
       case .detachUpcalls: closeReceivers(of: Self.upcallPort)
       case .setDrainStamp:
         drain.place = command.pointee.queue.map { UnsafeMutableRawPointer(mutating: $0).assumingMemoryBound(to: UInt64.self) }
+      // A command is work, and after work a stamp is due.
+      case .attend: break
       case .setMaxFrame: ports[Int(command.pointee.port)].maxFrame = command.pointee.slot
       case .resume: resume(command.pointee)
       case .releaseFrame:

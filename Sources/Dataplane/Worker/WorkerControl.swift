@@ -75,11 +75,14 @@ extension Worker {
 
   public func detachUpcalls() { post(WorkerCommand(code: .detachUpcalls)) }
 
-  /// Says where the worker writes the monotonic time since which it has had nothing under way; see WorkerIdle. The memory must stay until
+  /// Says where the worker writes the monotonic time since which it has had nothing under way; see DrainStamp. The memory must stay until
   /// a fence after the next call. nil ends it.
   public func setDrainStamp(_ stamp: UnsafeMutablePointer<UInt64>?) {
     post(WorkerCommand(code: .setDrainStamp, queue: stamp.map { UnsafeRawPointer($0) }))
   }
+
+  /// Asks for a drain stamp that is later than now by the time that the way up takes.
+  public func attend() { post(WorkerCommand(code: .attend)) }
 
   public func setMaxFrame(_ maxFrame: UInt32, port: PortIndex) {
     post(WorkerCommand(code: .setMaxFrame, port: port, slot: maxFrame))

@@ -28,8 +28,7 @@ public final class RealSwitch {
       chunkSize: 2048, chunkCount: 16384, flowLimit: 20_000, exactEntries: 4096, upcallBudget: 1024)
     // Each thread waits for another one nearly always, so it had better sleep.
     worker.spinRounds = 10
-    var configuration = SwitchConfiguration(workers: .init(repeating: worker, count: workers), flowIdleSeconds: 600)
-    configuration.attentionNanoseconds = 5_000
+    let configuration = SwitchConfiguration(workers: .init(repeating: worker, count: workers), flowIdleSeconds: 600)
     sluice = try Switch(configuration: configuration)
     let ports = LockstepPorts(count: model.count, workers: workers)
     self.ports = ports

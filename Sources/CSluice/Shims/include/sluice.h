@@ -118,8 +118,8 @@ int sluice_epoll_create(void);
 /// Waits for `fd` to become readable, too. 0 or -1.
 int sluice_epoll_add(int epoll, int fd);
 int sluice_epoll_remove(int epoll, int fd);
-/// Waits until something in the set is readable, `milliseconds` at most; the number of descriptors that are.
-int sluice_epoll_wait(int epoll, int milliseconds);
+/// Waits until something in the set is readable, `nanoseconds` at most; the number of descriptors that are.
+int sluice_epoll_wait(int epoll, uint64_t nanoseconds);
 
 /// Lets go of the pages of this program's code and of free heap memory: what only starting up needed does not come back, the rest is
 /// mapped again from the page cache when it is next run (a minor fault each). Resident memory falls by more than half.
