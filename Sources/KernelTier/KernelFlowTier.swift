@@ -161,7 +161,7 @@ public final class KernelFlowTier: FlowTier {
     entry.key = key.line0.kernelWords
     entry.lines = mask.packetLines
     entry.in_port = flow.port
-    entry.state = SLUICE_FLOW_WAITING.rawValue
+    entry.state = flow.isFirst ? SLUICE_FLOW_ACTIVE.rawValue : SLUICE_FLOW_WAITING.rawValue
     entry.id = flow.id
     let now = sluice_monotonic_nanoseconds()
     let wait = sluice_wait(

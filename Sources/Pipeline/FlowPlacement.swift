@@ -92,7 +92,8 @@ extension SwitchCore {
     cause: "port-share", description: "its port has its share of the places: no more than eight for each that is free", isTemporary: true)
 
   /// Offers a flow that the tier does not hold, and remembers what comes of it.
-  func offer(_ handle: FlowHandle) {
+  /// - Parameter isFirst: see `TierFlow`.
+  func offer(_ handle: FlowHandle, isFirst: Bool = false) {
     guard let tiers = tierBook else { return }
     let book = books[handle.worker]
     let record = book.record(handle.slot)
@@ -100,7 +101,7 @@ extension SwitchCore {
     guard let plan = plans[record.pointee.plan], key[.recircID] == 0 else { return }
     let flow = TierFlow(
       key: key, mask: book.worker.slab.mask(record.pointee.mask), actions: plan.actions, port: record.pointee.port,
-      worker: workerToWaitFor(handle), id: record.pointee.id)
+      worker: workerToWaitFor(handle), id: record.pointee.id, isFirst: isFirst)
     let before = record.pointee.placement
     do throws(TierRefusal) {
       guard tiers.admits(flow.port) else { throw Self.shareRefusal }

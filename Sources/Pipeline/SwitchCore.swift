@@ -158,7 +158,17 @@ public final class SwitchCore {
         translation = translate(key)
       }
       let plan = plans.plan(for: translation)
-      if !install(key, translation, plan, upcall, worker: index) { resumeUncached(upcall, plan, worker: worker) }
+      let port = upcall.pointee.port
+      let isIPv6 = upcall.pointee.layout.lines & 2 != 0
+      let opening = tierBook != nil && placements[Int(port)] == .eager && Handshake.isToldApart(translation.mask)
+        ? Handshake(key, isIPv6: isIPv6) : nil
+      // Before the packet goes on, so that its answer finds a flow.
+      if let opening { installAnswer(to: opening, translation) }
+      if !install(
+        key, translation, plan, port: port, isIPv6: isIPv6, worker: index, isFirst: opening != nil, resuming: upcall)
+      {
+        resumeUncached(upcall, plan, worker: worker)
+      }
     }
   }
 
@@ -187,27 +197,29 @@ public final class SwitchCore {
     plans.retireIfUnused(plan)
   }
 
-  /// Gives a worker the flow that a miss asks for, and answers the miss; false when there is no room.
-  private func install(
-    _ key: FlowKey, _ translation: Translation, _ plan: FlowPlan, _ upcall: UnsafePointer<Upcall>, worker index: Int
+  /// Gives a worker a flow, and answers the miss that asks for it; false when there is no room.
+  /// - Parameter isFirst: no packet of it went up before this one.
+  /// - Parameter upcall: the miss; nil for a flow that is made in advance.
+  func install(
+    _ key: FlowKey, _ translation: Translation, _ plan: FlowPlan, port: PortIndex, isIPv6: Bool, worker index: Int, isFirst: Bool,
+    resuming upcall: UnsafePointer<Upcall>? = nil
   ) -> Bool {
     let book = books[index]
-    let port = upcall.pointee.port
     guard governors[index].admits(count: book.count, ownCount: Int(book.countByPort[Int(port)])),
       links.hasRoom(translation.dependencies.count),
-      let mask = book.masks.take(translation.mask, port: port, isIPv6: upcall.pointee.layout.lines & 2 != 0)
+      let mask = book.masks.take(translation.mask, port: port, isIPv6: isIPv6)
     else { return false }
     let now = sluice_cycles()
     guard let filed = book.file(key: key, mask: mask, port: port) else { return false }
     guard filed.isNew else {
-      book.worker.resume(upcall.pointee, slot: filed.slot)
+      if let upcall { book.worker.resume(upcall.pointee, slot: filed.slot) }
       plans.retireIfUnused(plan)
       return true
     }
     let handle = FlowHandle(worker: index, slot: filed.slot)
     enter(handle, id: takeFlowID(), translation, plan, mask: mask, port: port, now: now)
     // Before the packet goes on, so that what answers it finds the flow in the tier.
-    if tierBook != nil, placements[Int(port)] == .eager { offer(handle) }
+    if tierBook != nil, placements[Int(port)] == .eager { offer(handle, isFirst: isFirst) }
     book.send(filed, plan: plan, now: now, resuming: upcall)
     setUpCount += 1
     events.publish(.flowAdded(snapshot(handle)))

@@ -146,6 +146,19 @@ func numbered(_ i: Int) -> [UInt8] { Packet.frame(.ipv4(from: "10.\(i >> 16 & 25
     #expect(try table.dry(.tc, port: 3).run(frame) == .outputs([.init(port: 2, bytes: frame)]))
   }
 
+  @Test func aFirstFlowIsExecutedAtOnceAndOthersWait() throws {
+    let table = try Table()
+    let dry = try table.dry(.tc)
+    var flow = Table.flow(numbered(1))
+    _ = try table.tier.offer(flow)
+    #expect(try dry.run(numbered(1)) == .up)
+    flow = Table.flow(numbered(2))
+    flow.isFirst = true
+    _ = try table.tier.offer(flow)
+    #expect(try dry.run(numbered(2)) == .outputs([.init(port: 2, bytes: numbered(2))]))
+    #expect(try dry.run(numbered(1)) == .up)
+  }
+
   @Test func thousandsOfFlowsComeAndGo() throws {
     let table = try Table(flows: 16384)
     table.settle()

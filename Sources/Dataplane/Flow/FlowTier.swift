@@ -19,17 +19,20 @@ public struct TierFlow: Sendable {
   public var worker: Int
   /// The flow's number, for people.
   public var id: UInt64
+  /// No packets went up before whose order has to be kept, so the tier executes it at once.
+  public var isFirst: Bool
 
   /// The port's packets come up to more than one worker, so that no single one can say when the last has passed.
   public static let severalWorkers = Int.max
 
-  public init(key: FlowKey, mask: FlowMask, actions: [FlowAction], port: PortIndex, worker: Int, id: UInt64) {
+  public init(key: FlowKey, mask: FlowMask, actions: [FlowAction], port: PortIndex, worker: Int, id: UInt64, isFirst: Bool = false) {
     self.key = key
     self.mask = mask
     self.actions = actions
     self.port = port
     self.worker = worker
     self.id = id
+    self.isFirst = isFirst
   }
 }
 
@@ -106,7 +109,7 @@ public protocol FlowTier: AnyObject {
   var capacity: Int { get }
   var count: Int { get }
 
-  /// Takes a flow. Packets reach it from now on; those before them keep their place.
+  /// Takes a flow. Packets reach it from now on; those before them keep their place, unless it is the first.
   func offer(_ flow: TierFlow) throws(TierRefusal) -> TierHandle
 
   /// Takes over a flow that the tier held before this process began, if it is exactly this one: the same key, mask and port, and an answer
