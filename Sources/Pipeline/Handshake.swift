@@ -5,7 +5,8 @@
 // Why both are executed by the tier at once: a tier has a new flow wait until the packets that went up before have been sent. Behind a SYN there are
 //       none before it has been delivered, and of what answers it none at all, if the flow is told apart by the client's port: what else could be under
 //       way is of another connection from that very port which had no flow for being idle, and TCP puts its packets in order.
-// Invariants: a flow made in advance is what its first packet would have got: nothing of an answer is guessed that its translation looks at.
+// Invariants: a flow made in advance is what its first packet would have got: nothing of an answer is guessed that its translation looks at. Who opens
+//             many connections fills no other port's share of the places: that port gets a quarter of them at most in advance, and none of the last half.
 // Threads: the pipeline thread only.
 // Cost: a translation and an offer more for each connection that is opened; nothing for other packets, or while misses pile up.
 // Source: RFC 9293, sections 3.1 and 3.5.
@@ -61,7 +62,7 @@ extension SwitchCore {
   /// - Parameter translation: what happens to the packet.
   func installAnswer(to opening: Handshake, _ translation: Translation) {
     guard translation.actions.count == 1, case .output(let out) = translation.actions[0], placements[Int(out)] == .eager,
-      let record = record(at: out), let index = workerOfMisses(record), books[index].count < books[index].capacity / 2,
+      let record = record(at: out), let index = workerOfMisses(record), hasPlenty(index, out),
       workers[index].upcalls.producedCount - workers[index].upcalls.consumedCount < Self.answeredMisses
     else { return }
     let key = opening.answer(inPort: record.port.number)
@@ -70,6 +71,14 @@ extension SwitchCore {
     guard Handshake.isToldApart(answer.mask), opening.isForeseen(answer.mask), answer.recirculations.isEmpty, teachesNothing(answer) else { return }
     let plan = plans.plan(for: answer)
     if !install(key, answer, plan, port: out, isIPv6: opening.isIPv6, worker: index, isFirst: true) { plans.retireIfUnused(plan) }
+  }
+
+  /// True when there is room for a flow of a port that nobody has asked for yet.
+  private func hasPlenty(_ worker: Int, _ port: PortIndex) -> Bool {
+    guard let tier = tierBook?.tier else { return false }
+    let book = books[worker]
+    return book.count < book.capacity / 2 && tier.count < tier.capacity / 2
+      && Int(book.countByPort[Int(port)]) < min(book.capacity, tier.capacity) / 4
   }
 
   /// True when what a packet would teach is known already.

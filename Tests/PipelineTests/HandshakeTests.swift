@@ -109,6 +109,21 @@ import Testing
     try bench.expectNoLeak()
   }
 
+  @Test func whoOpensManyConnectionsDoesNotFillAnotherPortsShare() throws {
+    let tier = FakeTier(capacity: 80)
+    let ports = 2000..<2060
+    let bench = try bench(tier, rules: ["priority=1,actions=normal"] + ports.flatMap { port in
+      ["tp_src", "tp_dst"].map { "priority=2,tcp,\($0)=\(port),actions=normal" }
+    })
+    for port in ports {
+      bench[1].inject(toServer(Self.syn, from: UInt16(port)))
+      #expect(bench[2].waitForOutput(1).count == 1)
+    }
+    #expect(try held(bench, tier, port: 2).count == 20)
+    #expect(try held(bench, tier, port: 1).count > 40)
+    try bench.expectNoLeak()
+  }
+
   @Test func nothingIsMadeForAPortWhoseFlowsAreNotOffered() throws {
     let tier = FakeTier()
     let bench = try bench(tier)
