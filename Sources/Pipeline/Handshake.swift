@@ -29,10 +29,10 @@ struct Handshake {
     self.isIPv6 = isIPv6
   }
 
-  /// True when the flows of a mask are those of one client port, seen from either side.
-  static func isToldApart(_ mask: FlowMask) -> Bool {
-    let bits = mask.bits
-    return bits[.ipProto] == FlowField.ipProto.allOnes && (bits[.tcpSrc] == FlowField.tcpSrc.allOnes || bits[.tcpDst] == FlowField.tcpDst.allOnes)
+  /// True when each flow of a mask is of TCP connections with one port of the client only, which is in `port`: the source of what the client sends,
+  /// the destination of the answers.
+  static func isToldApart(_ mask: FlowMask, by port: FlowField) -> Bool {
+    mask.bits[.ipProto] == FlowField.ipProto.allOnes && mask.bits[port] == port.allOnes
   }
 
   /// The key of an answer that comes in by a port, but for what only the one who answers knows.
@@ -68,7 +68,7 @@ extension SwitchCore {
     let key = opening.answer(inPort: record.port.number)
     guard books[index].find(key, installedAfter: 0) == nil else { return }
     let answer = translate(key)
-    guard Handshake.isToldApart(answer.mask), opening.isForeseen(answer.mask), answer.recirculations.isEmpty, teachesNothing(answer) else { return }
+    guard Handshake.isToldApart(answer.mask, by: .tcpDst), opening.isForeseen(answer.mask), answer.recirculations.isEmpty, teachesNothing(answer) else { return }
     let plan = plans.plan(for: answer)
     if !install(key, answer, plan, port: out, isIPv6: opening.isIPv6, worker: index, isFirst: true) { plans.retireIfUnused(plan) }
   }

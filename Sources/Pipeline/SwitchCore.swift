@@ -160,7 +160,7 @@ public final class SwitchCore {
       let plan = plans.plan(for: translation)
       let port = upcall.pointee.port
       let isIPv6 = upcall.pointee.layout.lines & 2 != 0
-      let opening = tierBook != nil && placements[Int(port)] == .eager && Handshake.isToldApart(translation.mask)
+      let opening = tierBook != nil && placements[Int(port)] == .eager && Handshake.isToldApart(translation.mask, by: .tcpSrc)
         ? Handshake(key, isIPv6: isIPv6) : nil
       // Before the packet goes on, so that its answer finds a flow.
       if let opening { installAnswer(to: opening, translation) }

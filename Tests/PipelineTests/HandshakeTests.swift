@@ -94,6 +94,7 @@ import Testing
     ("a packet with a reset", rules, 0x006, 1000),
     ("connections that share a flow", ["actions=normal"], syn, 1000),
     ("a port that no rule names", rules, syn, 5000),
+    ("connections that are told apart by the server's port alone", ["priority=1,actions=normal", "priority=2,tcp,tp_dst=80,actions=normal"], syn, 1000),
     ("an answer that depends on its TTL", rules + ["priority=3,tcp,tp_dst=1000,nw_ttl=1,actions=drop"], syn, 1000),
     ("an answer that depends on its flags", rules + ["priority=3,tcp,tp_dst=1000,tcp_flags=+rst,actions=drop"], syn, 1000),
     ("two outputs", ["priority=2,tcp,tp_src=1000,actions=2,3"] + rules.filter { !$0.contains("tp_src") }, syn, 1000),
