@@ -49,8 +49,8 @@ public final class SwitchCore {
   var sweep: (worker: Int, slot: UInt32)?
   /// Translations, flows made, and packets answered without a flow, since the switch began.
   var translationCount: UInt64 = 0
-  var setUpCount: UInt64 = 0
-  var uncachedCount: UInt64 = 0
+  public internal(set) var setUpCount: UInt64 = 0
+  public internal(set) var uncachedCount: UInt64 = 0
   /// By worker: misses with lower numbers came up before the last change of rules was complete.
   private var missesBeforeChange: [UInt64]
   var nextFlowID: UInt64 = 1

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import time
 
@@ -110,6 +111,33 @@ def test_counters_of_flows_rules_and_ports_hold_what_the_kernel_forwarded(agent,
     assert agent.port("c2")["kernelTxPackets"] >= sent / 2
     eventually(lambda: next(rule for rule in agent.json("rule", "list") if "in_port=1" in rule["text"])["packets"] >= sent)
     assert agent.json("status")["rxPackets"] >= sent
+    assert agent.metric("sluice_port_kernel_receive_packets_total", port="c1") >= sent / 2
+    assert agent.metric("sluice_port_kernel_transmit_packets_total", port="c2") >= sent / 2
+    assert agent.metric("sluice_tier_flows", tier="kernel") >= 1 and agent.metric("sluice_tier_placed_total", tier="kernel") >= 1
+    assert agent.metric("sluice_flow_setups_total") >= 1
+
+
+def test_one_packet_of_a_new_connection_goes_up(agent, pair):
+    first, second = pair
+    ports = range(40000, 40100)
+    agent.rules(
+        "priority=1,actions=normal",
+        *(f"priority=5,tcp,{field}={port},actions=normal" for port in ports for field in ("tp_src", "tp_dst")))
+    first.ping(second.ip4)
+    before = worker_packets(agent)
+    with second.namespace.call(lambda: socket.create_server((second.ip4, 6000))) as listener:
+        for port in ports:
+            with first.namespace.call(socket.socket) as client:
+                client.bind((first.ip4, port))
+                client.connect((second.ip4, 6000))
+                client.sendall(b"question")
+                with listener.accept()[0] as server:
+                    assert server.recv(100) == b"question"
+                    server.sendall(b"answer")
+                    assert client.recv(100) == b"answer"
+    # Each has its two flows; the one of the answers is there before the first of them.
+    assert len([flow for flow in kernel_flows(agent, "tcp") if "tp_" in flow["match"]]) >= 2 * len(ports)
+    assert worker_packets(agent) - before < 1.5 * len(ports)
 
 
 def test_a_container_and_an_uplink_talk_through_tc_and_xdp(agent, net, uplink):

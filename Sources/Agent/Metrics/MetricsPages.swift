@@ -32,9 +32,16 @@ struct MetricsPages: Sendable {
     do {
       let status = try await context.control.status()
       let ports = await context.control.listPorts()
-      let stations = try await context.plane.perform { core in core.macs.count }
+      let (stations, flows, tiers) = try await context.plane.perform { core in
+        (core.macs.count, (setUps: core.setUpCount, uncached: core.uncachedCount), core.tierSummaries)
+      }
       var page = PrometheusText()
       agent(status, stations: stations, &page)
+      page.family("sluice_flow_setups_total", .counter, "Flows made.")
+      page.sample(flows.setUps)
+      page.family("sluice_flow_uncached_packets_total", .counter, "Packets answered without a flow, because there was no room for one.")
+      page.sample(flows.uncached)
+      placement(tiers, &page)
       traffic(ports, &page)
       kernel(ports, &page)
       workers(&page)
@@ -67,6 +74,22 @@ struct MetricsPages: Sendable {
     for part in status.components { page.sample(part.ok ? 1 : 0, ["component": part.name]) }
   }
 
+  /// What tiers in front of the workers hold. Nothing while there is none.
+  private func placement(_ tiers: [TierSummary], _ page: inout PrometheusText) {
+    func perTier(_ name: String, _ kind: PrometheusText.Kind, _ help: String, _ value: (TierSummary) -> UInt64) {
+      page.family(name, kind, help)
+      for tier in tiers { page.sample(value(tier), ["tier": tier.tier]) }
+    }
+    perTier("sluice_tier_flows", .gauge, "Flows that a tier in front of the workers holds.") { UInt64($0.flows) }
+    perTier("sluice_tier_capacity", .gauge, "Flows that a tier can hold.") { UInt64($0.capacity) }
+    perTier("sluice_tier_placed_total", .counter, "Flows that a tier took.") { $0.placed }
+    perTier("sluice_tier_withdrawn_total", .counter, "Flows that a tier gave back.") { $0.withdrawn }
+    page.family("sluice_tier_refused_total", .counter, "Flows that a tier did not take, by cause.")
+    for tier in tiers {
+      for (cause, count) in tier.refused.sorted(by: { $0.key < $1.key }) { page.sample(count, ["tier": tier.tier, "cause": cause]) }
+    }
+  }
+
   private func traffic(_ ports: [Sluice_V1_Port], _ page: inout PrometheusText) {
     func perPort(_ name: String, _ help: String, _ value: (Sluice_V1_Port) -> UInt64) {
       page.family(name, .counter, help)
@@ -78,6 +101,10 @@ struct MetricsPages: Sendable {
     perPort("sluice_port_receive_bytes_total", "Bytes received by a port.") { $0.counters.received.bytes }
     perPort("sluice_port_transmit_packets_total", "Frames sent by a port.") { $0.counters.transmitted.packets }
     perPort("sluice_port_transmit_bytes_total", "Bytes sent by a port.") { $0.counters.transmitted.bytes }
+    perPort("sluice_port_kernel_receive_packets_total", "Packets received by a port that the kernel tier answered.") { $0.kernelReceived.packets }
+    perPort("sluice_port_kernel_receive_bytes_total", "Bytes of them.") { $0.kernelReceived.bytes }
+    perPort("sluice_port_kernel_transmit_packets_total", "Packets that the kernel tier sent by a port.") { $0.kernelTransmitted.packets }
+    perPort("sluice_port_kernel_transmit_bytes_total", "Bytes of them.") { $0.kernelTransmitted.bytes }
     page.family("sluice_drops_total", .counter, "Frames dropped, by port and reason.")
     for port in ports {
       for drop in port.counters.drops { page.sample(drop.count, ["port": port.name, "reason": drop.name]) }
@@ -114,6 +141,7 @@ struct MetricsPages: Sendable {
     perWorker("sluice_worker_exact_hits_total", .counter, "Packets found in the exact cache.") { $0.exactHits }
     perWorker("sluice_worker_classifier_hits_total", .counter, "Packets found in the classifier.") { $0.classifierHits }
     perWorker("sluice_worker_upcalls_total", .counter, "Packets that no flow matched.") { $0.misses }
+    perWorker("sluice_worker_bad_upcalls_total", .counter, "Frames on the way up from tc that carried no header of ours.") { $0.badUpcalls }
     perWorker("sluice_worker_sleeps_total", .counter, "Times that a worker went to sleep.") { $0.sleeps }
     perWorker("sluice_worker_checksums_completed_total", .counter, "Partial checksums that a worker completed.") {
       $0.checksumsCompleted
