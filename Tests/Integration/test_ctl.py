@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -117,17 +116,13 @@ def test_a_closed_pipe_ends_a_listing_quietly(agent):
 
 
 def test_a_cold_status_takes_less_than_30_milliseconds(agent):
-    def cpu_seconds():
-        use = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return use.ru_utime + use.ru_stime
-
     agent.ctl("status")
     times = []
-    for _ in range(15):
-        started = cpu_seconds()
+    # The machine may have other work, but hardly all the time.
+    while len(times) < 100 and min(times, default=1) >= 0.030:
+        started = time.monotonic()
         agent.ctl("status")
-        times.append(cpu_seconds() - started)
-    # Of the CPU: how long it waits for one is up to the machine.
+        times.append(time.monotonic() - started)
     assert min(times) < 0.030, f"{min(times) * 1000:.1f} ms"
 
 
