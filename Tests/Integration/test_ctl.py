@@ -115,15 +115,19 @@ def test_a_closed_pipe_ends_a_listing_quietly(agent):
     assert "rror" not in done.stderr
 
 
-def test_a_cold_status_is_quick(agent):
+def test_a_cold_status_takes_less_than_30_milliseconds(agent):
     agent.ctl("status")
-    times = []
-    for _ in range(15):
-        started = time.monotonic()
-        agent.ctl("status")
-        times.append(time.monotonic() - started)
-    # 17 to 30 ms on a machine that has nothing else to do; twice that when others take its CPUs.
-    assert min(times) < 0.1, f"{min(times) * 1000:.1f} ms"
+
+    def fastest():
+        times = []
+        for _ in range(15):
+            started = time.monotonic()
+            agent.ctl("status")
+            times.append(time.monotonic() - started)
+        return min(times)
+
+    # As long as others take its CPUs, a machine shows how busy it is instead.
+    eventually(lambda: fastest() < 0.030, 30)
 
 
 class Monitor:
