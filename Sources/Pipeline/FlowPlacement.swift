@@ -58,7 +58,7 @@ extension SwitchCore {
     guard let port = ports[number] else { throw .noSuchPort(number) }
     placements[Int(port.index)] = placement
     guard placement == .off, let book = tierBook else { return }
-    for (handle, stay) in book.stays where !stay.isLeaving {
+    for (handle, stay) in book.stays.entries where !stay.isLeaving {
       if books[handle.worker].record(handle.slot).pointee.port == port.index { book.withdraw(handle, wasIdle: false) }
     }
     fenceTiers()
@@ -78,7 +78,7 @@ extension SwitchCore {
   private func withdrawAll() -> Int {
     guard let book = tierBook else { return 0 }
     var count = 0
-    for (handle, stay) in book.stays where !stay.isLeaving {
+    for (handle, stay) in book.stays.entries where !stay.isLeaving {
       book.withdraw(handle, wasIdle: false)
       count += 1
     }
@@ -105,7 +105,7 @@ extension SwitchCore {
     let before = record.pointee.placement
     do throws(TierRefusal) {
       guard tiers.admits(flow.port) else { throw Self.shareRefusal }
-      tiers.hold(handle, try tiers.tier.offer(flow), port: flow.port, now: sluice_monotonic_nanoseconds())
+      tiers.hold(handle, try tiers.tier.offer(flow), port: flow.port, isFirst: isFirst, now: sluice_monotonic_nanoseconds())
       record.pointee.placement = .held
     } catch {
       record.pointee.placement = tiers.note(error)

@@ -6,7 +6,7 @@
 //             `withdraw`, and is settled by the fence: only then are its counts final, credited and kept as the flow's past. Only flows that
 //             stay take a place here.
 // Threads: confined to the pipeline thread.
-// Cost: about 100 bytes per held flow; a refused one costs a byte of its record.
+// Cost: see StayTable for held flows; a refused one costs a byte of its record.
 
 import Dataplane
 
@@ -44,7 +44,7 @@ struct TierStay {
 
 final class TierBook {
   let tier: any FlowTier
-  private(set) var stays: [FlowHandle: TierStay] = [:]
+  private(set) var stays = StayTable()
   /// Stays of flows that come in by a port.
   private var countByPort = [Int32](repeating: 0, count: WorkerCounters.portCapacity)
   /// Flows that have been withdrawn and not been fenced since.
@@ -60,7 +60,7 @@ final class TierBook {
   private(set) var crowdedRound: UInt64?
   /// Offers that the tier took.
   private(set) var placedCount: UInt64 = 0
-  /// Flows have been taken whose workers may be asleep.
+  /// Flows have been taken that wait for their workers, which may be asleep.
   var hasNews = false
 
   /// Rounds of the clock hand, half a second each, after which what was refused for the time being is offered again.
@@ -81,11 +81,12 @@ final class TierBook {
   }
 
   /// Begins a stay.
-  func hold(_ flow: FlowHandle, _ handle: TierHandle, port: PortIndex, now: UInt64) {
+  /// - Parameter isFirst: see `TierFlow`.
+  func hold(_ flow: FlowHandle, _ handle: TierHandle, port: PortIndex, isFirst: Bool = false, now: UInt64) {
     stays[flow] = TierStay(handle: handle, usedNanoseconds: now)
     countByPort[Int(port)] += 1
     placedCount += 1
-    hasNews = true
+    if !isFirst { hasNews = true }
   }
 
   /// Notes a refusal and returns what the flow's record has to say.
@@ -119,7 +120,8 @@ final class TierBook {
 
   /// Ends a stay after the fence: the tier may use its place again.
   func release(_ flow: FlowHandle, port: PortIndex) {
-    guard let stay = stays.removeValue(forKey: flow) else { return }
+    guard let stay = stays[flow] else { return }
+    stays[flow] = nil
     tier.release(stay.handle)
     countByPort[Int(port)] -= 1
   }

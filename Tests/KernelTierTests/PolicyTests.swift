@@ -164,19 +164,25 @@ import Testing
   @Test func everyLengthOfBothFamiliesIsFoundAndNoNeighbourIs() throws {
     let loaded = try Loaded()
     for length in 1...128 {
-      loaded.policy.remove(loaded.policy.entries().map(\.rule.key))
+      var present: [IPPrefix] = []
+      defer { loaded.policy.remove(present.map { .prefix($0) }) }
+      func deny(_ address: IPAddress) throws {
+        let prefix = try IPPrefix(address.masked(to: length), length: length)
+        try loaded.policy.add([.deny(prefix)])
+        present.append(prefix)
+      }
       let high = UInt64(0x2a5a_b6d3_77f1_9c5b), low = UInt64(0x8d31_5be7_c24f_a96d)
       let whole = IPAddress.v6(high: high, low: low)
       // The neighbour differs in the last bit of the prefix.
       let neighbour =
         length <= 64
         ? IPAddress.v6(high: high ^ 1 << UInt64(64 - length), low: low) : .v6(high: high, low: low ^ 1 << UInt64(128 - length))
-      try loaded.policy.add([.deny(try IPPrefix(whole.masked(to: length), length: length))])
+      try deny(whole)
       #expect(try !loaded.passes(Packet.frame(.ipv6(from: "\(whole)"))), "\(length)")
       #expect(try loaded.passes(Packet.frame(.ipv6(from: "\(neighbour)"))), "\(length)")
       guard length <= 32 else { continue }
       let address = IPAddress.v4(0x9ab7_5cd3)
-      try loaded.policy.add([.deny(try IPPrefix(address.masked(to: length), length: length))])
+      try deny(address)
       #expect(try !loaded.passes(Packet.frame(.ipv4(from: "\(address)"))), "\(length)")
       #expect(try loaded.passes(Packet.frame(.ipv4(from: "\(IPAddress.v4(0x9ab7_5cd3 ^ 1 << UInt32(32 - length)))"))), "\(length)")
     }

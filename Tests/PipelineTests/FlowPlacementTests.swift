@@ -135,7 +135,7 @@ import Testing
     try bench.on { core in
       guard let book = core.tierBook else { return }
       // As if it had been placed eleven seconds ago.
-      for (flow, stay) in book.stays {
+      for (flow, stay) in book.stays.entries {
         var older = stay
         older.usedNanoseconds -= min(older.usedNanoseconds, 11_000_000_000)
         book.update(flow, older)

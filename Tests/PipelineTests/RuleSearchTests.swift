@@ -70,7 +70,8 @@ private struct Generator {
       #expect(tables.count == entries.count)
       let packets = try (0..<40).map { _ in try FlowMatch(text: world.match(isPacket: true)).key }
       for packet in packets {
-        func scan(_ key: FlowKey) -> RuleEntry? { entries.filter { $0.match.matches(key) }.max { $0.priority < $1.priority } }
+        // Each has a higher priority than those before it.
+        func scan(_ key: FlowKey) -> RuleEntry? { entries.last { $0.match.matches(key) } }
         var looked = FlowMask()
         let found = tables.lookup(table: 3, packet, looked: &looked)
         guard found === scan(packet) else {
