@@ -49,6 +49,12 @@ struct MaskTable {
 
   /// The number of a mask, which one flow more of a port uses from now on.
   mutating func use(_ mask: FlowMask, port: PortIndex, fence: () -> Void) throws(TierRefusal) -> UInt16 {
+    // As nearly always. In place, because a list that is taken out and put back is copied.
+    if let known = numbers[mask], lists[port]?.uses[known] != nil {
+      lists[port]?.uses[known]? += 1
+      uses[Int(known)] += 1
+      return known
+    }
     var list = lists[port] ?? List()
     let number: UInt16
     if let known = numbers[mask] { number = known } else {
@@ -77,9 +83,12 @@ struct MaskTable {
   /// One use less. The mask keeps its number until that is wanted for another.
   mutating func unuse(_ number: UInt16, port: PortIndex) {
     uses[Int(number)] -= 1
+    if let count = lists[port]?.uses[number], count > 1 {
+      lists[port]?.uses[number] = count - 1
+      return
+    }
     guard var list = lists[port] else { return }
-    let left = list.uses[number, default: 1] - 1
-    list.uses[number] = left == 0 ? nil : left
+    list.uses[number] = nil
     let before = list.entries.count
     while let last = list.entries.last, list.uses[last, default: 0] == 0 || list.entries.dropLast().contains(last) {
       list.entries.removeLast()
@@ -90,7 +99,7 @@ struct MaskTable {
 
   /// Notes packets that a mask of a port has answered.
   mutating func hit(_ number: UInt16, port: PortIndex, packets: UInt64) {
-    lists[port]?.hits[number, default: 0] &+= packets
+    if packets > 0 { lists[port]?.hits[number, default: 0] &+= packets }
   }
 
   // MARK: Ranking
