@@ -289,7 +289,8 @@ public final class Worker: @unchecked Sendable {
       let end = sluice_cycles()
       counters.add(.idle, end &- start)
       start = end
-      if configuration.mode == .adaptive, emptyRounds > configuration.spinRounds {
+      let spinRounds = drain.place == nil ? configuration.spinRounds : configuration.spinRoundsBehindTier
+      if configuration.mode == .adaptive, emptyRounds > spinRounds {
         sleep(underWay: underWay)
         emptyRounds = 0
         start = sluice_cycles()

@@ -30,6 +30,8 @@ public struct WorkerConfiguration: Sendable {
   public var upcallBudget: Int
   /// Empty poll rounds before an adaptive worker goes to sleep. Fewer give its CPU to others when there are more threads than CPUs.
   package var spinRounds = 200
+  /// The same behind a tier, which carries out what comes often: what comes up is seldom followed by more so soon.
+  package var spinRoundsBehindTier = 10
 
   public init(
     cpu: Int? = nil, mode: PollMode = .adaptive, chunkSize: Int = 4096, chunkCount: Int = 16384,
