@@ -49,21 +49,22 @@ struct MaskTable {
 
   /// The number of a mask, which one flow more of a port uses from now on.
   mutating func use(_ mask: FlowMask, port: PortIndex, fence: () -> Void) throws(TierRefusal) -> UInt16 {
+    let known = numbers[mask]
     // As nearly always. In place, because a list that is taken out and put back is copied.
-    if let known = numbers[mask], lists[port]?.uses[known] != nil {
+    if let known, lists[port]?.uses[known] != nil {
       lists[port]?.uses[known]? += 1
       uses[Int(known)] += 1
       return known
     }
     var list = lists[port] ?? List()
     let number: UInt16
-    if let known = numbers[mask] { number = known } else {
+    if let known { number = known } else {
       guard Self.hasPlace(list) else { throw Self.full(port) }
       number = try add(mask, fence: fence)
       // Taking numbers back may have changed this list, and the number may be one that it had.
       list = lists[port] ?? List()
     }
-    if list.uses[number, default: 0] == 0, !list.entries.contains(number) {
+    if !list.entries.contains(number) {
       if let vacant = Self.vacancy(list) {
         list.entries[vacant] = number
         write(list.entries, at: vacant, port: port)
@@ -74,7 +75,7 @@ struct MaskTable {
         writeCount(list.entries.count, port: port)
       }
     }
-    list.uses[number, default: 0] += 1
+    list.uses[number] = 1
     lists[port] = list
     uses[Int(number)] += 1
     return number

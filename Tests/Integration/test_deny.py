@@ -164,7 +164,7 @@ def test_samples_of_drops_are_shown_with_their_reason_and_first_bytes(agent, net
     denied = [sample for sample in samples if sample["reason"] != "no-socket"]
     assert [(sample["event"], sample["port"], sample["reason"], sample["sample"]) for sample in denied] == [
         ("dropSample", "c1", "denied-prefix", 1)] * len(denied)
-    assert len(denied) >= 2
+    assert len(denied) >= 2 if comes_first == "watcher" else denied == samples
     assert all(bytes.fromhex(sample["frame"])[26:30] == bytes([192, 0, 2, 1]) for sample in denied)
 
 
