@@ -7,10 +7,10 @@
  * Invariants: the key is bit for bit what Sources/Dataplane/Frame/FrameParser.swift makes of the frame; a packet that is read otherwise
  *             there, or not at all, is not read here: ARP, MPLS, PBB, IPv6 extension headers, neighbour discovery, a third tag, whatever is
  *             malformed. Such a packet has no flow here and goes up. Nothing is changed before it is known that all of it can be done.
- * Threads:    on every CPU at once. The agent writes slots, masks and buckets so that half a flow is never seen (shared.h); here a slot's
+ * Threads:    on every CPU at once. The agent writes slots, masks and buckets so that half a flow is never seen (shared.h); here a flow's
  *             state and last_up are written, where a lost race costs one more packet the way up.
  * Cost:       an untagged IPv4 TCP or UDP packet takes a path without branches on its content but one; all else is a call. Per mask that is
- *             tried: five words to hash, half a cache line of a bucket; a hit reads the line of its flow and writes one.
+ *             tried: five words to hash, the tags of two buckets; a hit reads the line of its flow and writes the next.
  */
 #pragma once
 
@@ -274,32 +274,36 @@ general:
 	return sluice_parse_slowly(ctx, length, port, outer, packet);
 }
 
-/* A flow, and where it was found. */
-struct sluice_hit {
-	struct sluice_flow *flow;
-	__u32 slot;
-};
-
-/* The flow of a packet that came in at `port`; hit.flow is NULL when the table has none. */
-static __always_inline struct sluice_hit sluice_find(const struct sluice_packet *packet, const struct sluice_port *port)
+/* Marks the bytes of a word that are `byte` by their highest bits. */
+static __always_inline __u64 sluice_marked(__u64 word, __u64 byte)
 {
-	struct sluice_hit hit = {};
+	const __u64 lower = 0x7f7f7f7f7f7f7f7f;
 
+	word ^= byte * 0x0101010101010101;
+	return ~(((word & lower) + lower) | word | lower);
+}
+
+/* The number of the lowest byte that is marked. */
+static __always_inline __u32 sluice_lowest_marked(__u64 marks)
+{
+	return ((marks & -marks) >> 7) * 0x0001020304050607 >> 56;
+}
+
+/* The flow of a packet that came in at `port`. */
+static __always_inline struct sluice_slot *sluice_find(const struct sluice_packet *packet, const struct sluice_port *port)
+{
 	for (__u32 i = 0; i < SLUICE_PORT_MASKS; i++) {
 		__u64 line0[SLUICE_WORDS], line1[SLUICE_WORDS];
 		const struct sluice_mask *mask;
-		const struct sluice_bucket *bucket;
-		struct sluice_flow *flow;
-		__u32 number, index, slot = 0, tag;
-		__u64 hash, difference;
+		__u32 number, bucket;
+		__u64 hash, marks;
 		bool has_line1;
+		__u8 tag;
 
 		if (i >= port->mask_count)
 			break;
 		number = port->masks[i];
-		mask = bpf_map_lookup_elem(&sluice_masks, &number);
-		if (!mask)
-			break;
+		mask = &sluice_masks[number];
 		has_line1 = mask->lines == 3;
 		if (has_line1) {
 			if (!packet->has_line1)
@@ -316,87 +320,85 @@ static __always_inline struct sluice_hit sluice_find(const struct sluice_packet 
 		line0[3] = packet->line0[3] & mask->words[3];
 		line0[4] = packet->line0[4] & mask->words[4];
 		hash = sluice_hash(line0, line1, has_line1, number, &sluice_config.hash);
-		tag = sluice_hash_tag(hash, sluice_config.slot_bits);
-		index = (__u32)hash & sluice_config.bucket_mask;
-		bucket = bpf_map_lookup_elem(&sluice_buckets, &index);
-		if (!bucket)
-			break;
-#pragma unroll
-		for (int j = 0; j < SLUICE_BUCKET_ENTRIES; j++) {
-			__u32 entry = bucket->entries[j];
+		tag = sluice_hash_tag(hash);
+		bucket = (__u32)hash & sluice_config.bucket_mask;
+		marks = sluice_marked(sluice_buckets[bucket].tags, tag);
+		/* Each slot with this tag, here and in the bucket beside. */
+		for (int j = 0; j < SLUICE_SAME_TAGS; j++) {
+			struct sluice_slot *slot;
+			const struct sluice_flow *flow;
+			__u64 difference;
+			__u32 index;
 
-			if (entry >> sluice_config.slot_bits == tag) {
-				slot = entry & (sluice_config.slots - 1);
-				break;
+			if (!marks) {
+				if (bucket != ((__u32)hash & sluice_config.bucket_mask))
+					break;
+				bucket ^= 1;
+				marks = sluice_marked(sluice_buckets[bucket & sluice_config.bucket_mask].tags, tag);
+				if (!marks)
+					break;
 			}
-		}
-		/* Slot 0 is never used, and its mask matches nothing. */
-		flow = bpf_map_lookup_elem(&sluice_flows, &slot);
-		if (!flow || flow->mask != number)
-			continue;
-		difference = (line0[0] ^ flow->key[0]) | (line0[1] ^ flow->key[1]) |
-			     (line0[2] ^ flow->key[2]) | (line0[3] ^ flow->key[3]) |
-			     (line0[4] ^ flow->key[4]);
-		if (has_line1) {
-			const struct sluice_line *key1 = bpf_map_lookup_elem(&sluice_line1, &slot);
-
-			if (!key1)
+			index = bucket * SLUICE_BUCKET_SLOTS + sluice_lowest_marked(marks);
+			marks &= marks - 1;
+			slot = bpf_map_lookup_elem(&sluice_flows, &index);
+			if (!slot || slot->flow.mask != number)
 				continue;
-			difference |= (line1[0] ^ key1->words[0]) | (line1[1] ^ key1->words[1]) | (line1[2] ^ key1->words[2]) |
-				      (line1[3] ^ key1->words[3]) | (line1[4] ^ key1->words[SLUICE_WORD_LABEL]);
+			flow = &slot->flow;
+			difference = (line0[0] ^ flow->key[0]) | (line0[1] ^ flow->key[1]) |
+				     (line0[2] ^ flow->key[2]) | (line0[3] ^ flow->key[3]) |
+				     (line0[4] ^ flow->key[4]);
+			if (has_line1) {
+				const struct sluice_line *key1 = bpf_map_lookup_elem(&sluice_line1, &index);
+
+				if (!key1)
+					continue;
+				difference |= (line1[0] ^ key1->words[0]) | (line1[1] ^ key1->words[1]) | (line1[2] ^ key1->words[2]) |
+					      (line1[3] ^ key1->words[3]) | (line1[4] ^ key1->words[SLUICE_WORD_LABEL]);
+			}
+			if (!difference)
+				return slot;
 		}
-		if (difference)
-			continue;
-		hit.flow = flow;
-		hit.slot = slot;
-		break;
 	}
-	return hit;
+	return NULL;
 }
 
 /* Whether a flow's packets are carried out here already, or still go up so that they do not overtake those that went before. */
-static __always_inline bool sluice_is_active(struct sluice_hit hit)
+static __always_inline bool sluice_is_active(struct sluice_slot *slot)
 {
-	volatile __u32 *state = &hit.flow->state;
+	volatile __u32 *state = &slot->flow.state;
 	const struct sluice_worker *worker;
-	struct sluice_wait *wait;
 	__u32 index;
 	__u64 now;
 
 	if (*state == SLUICE_FLOW_ACTIVE)
 		return true;
-	wait = bpf_map_lookup_elem(&sluice_waits, &hit.slot);
-	if (!wait)
-		return false;
 	now = bpf_ktime_get_ns();
-	index = wait->worker;
+	index = slot->flow.worker;
 	worker = bpf_map_lookup_elem(&sluice_workers, &index);
-	if (now >= wait->forced_at || (worker && worker->drained > wait->last_up + SLUICE_UP_NANOSECONDS)) {
+	if (now >= slot->use.forced_at || (worker && worker->drained > slot->use.last_up + SLUICE_UP_NANOSECONDS)) {
 		*state = SLUICE_FLOW_ACTIVE;
 		return true;
 	}
-	wait->last_up = now;
+	slot->use.last_up = now;
 	return false;
 }
 
-static __always_inline void sluice_count_flow(__u32 slot, __u64 packets, __u64 bytes)
+static __always_inline void sluice_count_flow(struct sluice_slot *slot, __u64 packets, __u64 bytes)
 {
-	__u32 index = (bpf_get_smp_processor_id() & (sluice_config.shards - 1)) * sluice_config.slots + slot;
-	struct sluice_flow_count *count = bpf_map_lookup_elem(&sluice_flow_counts, &index);
-	__u64 ticks = bpf_jiffies64() >> 3;
+	struct sluice_flow_use *use = &slot->use;
+	__u32 self = bpf_get_smp_processor_id() + 1;
+	__u32 ticks = bpf_jiffies64() >> 3;
 
-	if (!count)
-		return;
-	if (sluice_config.atomic) {
-		__sync_fetch_and_add(&count->packets, packets);
-		__sync_fetch_and_add(&count->bytes, bytes);
+	if (use->owner == self || (!use->owner && !__sync_val_compare_and_swap(&use->owner, 0, self))) {
+		use->packets += packets;
+		use->bytes += bytes;
 	} else {
-		count->packets += packets;
-		count->bytes += bytes;
+		__sync_fetch_and_add(&use->other_packets, packets);
+		__sync_fetch_and_add(&use->other_bytes, bytes);
 	}
-	if (count->ticks != ticks) {
-		count->ticks = ticks;
-		count->used = bpf_ktime_get_coarse_ns();
+	if (use->ticks != ticks) {
+		use->ticks = ticks;
+		use->used = bpf_ktime_get_coarse_ns();
 	}
 }
 
@@ -447,7 +449,7 @@ enum sluice_fit {
 /* Whether a frame of `length` bytes can be sent out of a port; XDP needs a port that XDP may redirect to. */
 static __always_inline enum sluice_fit sluice_fits_port(const struct sluice_port *port, __u64 length, bool is_xdp)
 {
-	if (!port || !port->is_up || length > port->max_frame)
+	if (!port->is_up || length > port->max_frame)
 		return SLUICE_FOR_WORKER;
 	if (is_xdp && !(port->hooks & SLUICE_HOOK_XDP))
 		return SLUICE_FOR_TC;
@@ -497,12 +499,9 @@ __noinline int sluice_fits_op(const struct sluice_op *op, struct sluice_fitting 
 	if (!op || !fitting)
 		return false;
 	switch (op->code) {
-	case SLUICE_OP_OUTPUT: {
-		__u32 index = op->port;
-
-		fit = sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), fitting->length, fitting->is_xdp);
+	case SLUICE_OP_OUTPUT:
+		fit = sluice_fits_port(sluice_port_at(op->port), fitting->length, fitting->is_xdp);
 		break;
-	}
 	case SLUICE_OP_ETH_DST:
 	case SLUICE_OP_ETH_SRC:
 		break;

@@ -64,10 +64,10 @@ static inline __attribute__((always_inline)) __u64 sluice_hash(const __u64 *line
 	return hash ^ hash >> 32;
 }
 
-/* The tag of a bucket's entry, which has `slot_bits` bits for the slot. It is never 0, as the tag of an empty entry is. */
-static inline __attribute__((always_inline)) __u32 sluice_hash_tag(__u64 hash, __u32 slot_bits)
+/* The tag of a flow's slot. It is never 0, as that of a slot where nothing is to be found. */
+static inline __attribute__((always_inline)) __u8 sluice_hash_tag(__u64 hash)
 {
-	__u32 tag = (__u32)(hash >> 32) >> slot_bits;
+	__u8 tag = hash >> 56;
 
 	return tag ? tag : 1;
 }

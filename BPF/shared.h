@@ -38,16 +38,8 @@ struct sluice_port_config {
 	__u32 dry;
 	/* tc: the interface that leads to the worker; 0: none, and what would go there is dropped. */
 	__u32 up_ifindex;
-	/* Shards of flow counters, a power of two. */
-	__u32 shards;
-	/* 1: there are more CPUs than shards, so flow counters are added to atomically. */
-	__u32 atomic;
 	/* Number of buckets - 1. */
 	__u32 bucket_mask;
-	/* Number of slots. */
-	__u32 slots;
-	/* The lower bits of a bucket's entry that are the slot's number. */
-	__u32 slot_bits;
 	struct sluice_hash_keys hash;
 };
 
@@ -95,19 +87,21 @@ struct sluice_host_v6 {
  *
  * A flow is a masked key of one or two lines (FlowKey.swift has the layout, which is also the programs': `struct sluice_line` is a
  * line of it), the number of its mask, and its answer. The agent is the only writer of slots, masks, programs and buckets, through
- * mappings of the arrays, without a system call per flow; programs write only a flow's `state` and `last_up`, and the counters.
+ * mappings of the arrays, without a system call per flow; programs write only a flow's `state` and its `struct sluice_flow_use`.
  *
- * Order of writing: a slot is complete before its bucket entry names it; a bucket entry is cleared before its slot or program is
- * used again, with a grace period of RCU in between (KernelTier's `fence`). So a program never sees half a flow.
+ * Order of writing: a slot is complete before its tag is there; a tag is cleared before its slot or program is used again, with a
+ * grace period of RCU in between (KernelTier's `fence`). So a program never sees half a flow.
  */
 
 /* Changes whenever anything that is pinned changes its meaning: an agent adopts only what bears its own number. */
-#define SLUICE_ABI 2
+#define SLUICE_ABI 3
 
 #define SLUICE_PORTS 1024		/* as many as a switch has (WorkerCounters.portCapacity) */
 #define SLUICE_WORKERS 256
-#define SLUICE_FLOWS 131072		/* slots, the unused slot 0 included; the agent may make the array smaller or larger, a power of two */
-#define SLUICE_BUCKET_ENTRIES 8		/* a bucket is half a cache line; there is half a bucket per slot */
+#define SLUICE_FLOWS 131072		/* that are held; the agent may choose another power of two */
+#define SLUICE_SLOTS (2 * SLUICE_FLOWS)	/* so that few flows find their bucket full */
+#define SLUICE_BUCKET_SLOTS 8
+#define SLUICE_SAME_TAGS 4		/* of a bucket and the one beside, at most: programs look no further */
 #define SLUICE_MASKS 256		/* the unused mask 0 included */
 #define SLUICE_PORT_MASKS 16		/* masks that one port's packets are looked up with, the busiest first */
 #define SLUICE_ACTION_PROGRAMS 4096	/* the unused program 0 included */
@@ -138,10 +132,7 @@ enum sluice_flow_state {
 	SLUICE_FLOW_ACTIVE = 1,
 };
 
-/*
- * A cache line. Under the same index are, in arrays of their own: the second key line of an IPv6 flow, what matters only while a flow is
- * waiting, and the counters.
- */
+/* What programs read of a flow: a cache line. IPv6 has a second line of the key, in an array of its own under the same index. */
 struct sluice_flow {
 	__u64 key[SLUICE_WORDS];	/* words of line 0, masked; the others are zero */
 	__u16 mask;		/* 0: matches nothing */
@@ -149,36 +140,43 @@ struct sluice_flow {
 	__u8 lines;		/* 1 or 3 */
 	__u16 port;		/* ANSWER_OUTPUT: the port's index */
 	__u16 in_port;		/* index of the ingress port */
-	__u32 program;		/* ANSWER_PROGRAM */
+	__u16 program;		/* ANSWER_PROGRAM */
+	__u16 worker;		/* who handles its packets above */
 	__u32 state;		/* enum sluice_flow_state */
 	__u64 id;		/* the agent's number of the flow, for people */
 };
 
-/* What decides when a waiting flow becomes active. */
-struct sluice_wait {
+/*
+ * What programs write of a flow: the cache line behind it, so both are in one page.
+ *
+ * The first CPU that counts owns the counters `packets` and `bytes`, and adds to them without locking; the others add atomically to theirs.
+ * A NIC gives all packets of a connection to one CPU, so the others are rare.
+ */
+struct sluice_flow_use {
+	__u64 packets;		/* as on the wire: the segments of an unsegmented packet */
+	__u64 bytes;
+	__u64 other_packets;
+	__u64 other_bytes;
+	__u64 used;		/* ktime of the last packet; up to eight ticks of the kernel's clock early */
+	__u32 ticks;		/* the time of `used` in units of eight ticks: the programs' way to tell whether it is worth reading the clock */
+	__u32 owner;		/* number of the owning CPU + 1; 0: none yet */
+	/* What decides when a waiting flow becomes active. */
 	__u64 last_up;		/* ktime of the last packet that went up; the agent writes the time of placing */
 	__u64 forced_at;	/* ktime from which it is active whether or not the worker was ever seen idle */
-	__u32 worker;		/* who handles its packets above */
-	__u32 reserved;
+};
+
+struct sluice_slot {
+	struct sluice_flow flow;
+	struct sluice_flow_use use;
 };
 
 /*
- * An entry of a bucket is one word: the slot in the lower `slot_bits`, the tag above; 0 is empty. No two entries of a bucket have the same
- * tag. Half as many bytes as a slot's number and a tag of 32 bits would take keep all buckets of 131,072 flows in a second-level cache.
+ * Eight slots that lie together; slot s is number s % 8 of bucket s / 8. Its tag is a byte of the hash, 0 when nothing is to be found there.
+ * A flow is in the bucket that its hash names or, where that is full, in the one beside it (number ^ 1), whose tags are in the same cache
+ * line. A byte for each slot keeps the tags of 131,072 flows in a second-level cache, so looking for what is not there costs no more.
  */
 struct sluice_bucket {
-	__u32 entries[SLUICE_BUCKET_ENTRIES];
-};
-
-/*
- * One shard of a flow's counters: index (CPU % shards) * slots + slot, so that what one CPU counts lies together. With fewer shards than
- * CPUs they are added to atomically.
- */
-struct sluice_flow_count {
-	__u64 packets;	/* as on the wire: the segments of an unsegmented packet */
-	__u64 bytes;
-	__u64 used;	/* ktime of the last packet; up to eight ticks of the kernel's clock early */
-	__u64 ticks;	/* the time of `used` in units of eight ticks: the programs' way to tell whether it is worth reading the clock */
+	__u64 tags;
 };
 
 enum sluice_op_code {
@@ -283,9 +281,7 @@ struct sluice_up_header {
 /* What identifies a pinned table: in a map of one element. */
 struct sluice_table_info {
 	__u32 abi;		/* SLUICE_ABI */
-	__u32 flows;		/* slots */
-	__u32 buckets;
-	__u32 shards;		/* of counters */
+	__u32 slots;
 	__u64 secret[2];	/* of the hash */
 };
 
@@ -309,17 +305,17 @@ struct sluice_dry_output {
 #define SLUICE_DRY_BYTES 2048
 #define SLUICE_DRY_RING 1048576	/* bytes of the ring buffer */
 
-_Static_assert(sizeof(struct sluice_port_config) == 136, "ABI");
+_Static_assert(sizeof(struct sluice_port_config) == 120, "ABI");
 _Static_assert(sizeof(struct sluice_counter) == 16, "ABI");
 _Static_assert(sizeof(struct sluice_host_mac) == 8, "ABI");
 _Static_assert(sizeof(struct sluice_flow) == 64, "ABI");
-_Static_assert(sizeof(struct sluice_wait) == 24, "ABI");
-_Static_assert(sizeof(struct sluice_bucket) == 32, "ABI");
-_Static_assert(sizeof(struct sluice_flow_count) == 32, "ABI");
+_Static_assert(sizeof(struct sluice_flow_use) == 64, "ABI");
+_Static_assert(sizeof(struct sluice_slot) == 128, "ABI");
+_Static_assert(sizeof(struct sluice_bucket) == 8, "ABI");
 _Static_assert(sizeof(struct sluice_mask) == 256, "ABI");
 _Static_assert(sizeof(struct sluice_port_count) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_op) == 40, "ABI");
 _Static_assert(sizeof(struct sluice_program) == 648, "ABI");
 _Static_assert(sizeof(struct sluice_port) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_up_header) == 16, "ABI");
-_Static_assert(sizeof(struct sluice_table_info) == 32, "ABI");
+_Static_assert(sizeof(struct sluice_table_info) == 24, "ABI");

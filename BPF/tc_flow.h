@@ -251,13 +251,11 @@ static __always_inline bool dry_output(struct __sk_buff *skb, __u32 port)
 /* Sends the packet out of a port, and is done with it. */
 static __always_inline int output(struct __sk_buff *skb, __u32 index)
 {
-	const struct sluice_port *port = bpf_map_lookup_elem(&sluice_ports, &index);
+	const struct sluice_port *port = sluice_port_at(index);
 	__u8 destination[8] = {};
 
 	if (sluice_config.dry)
 		return dry_output(skb, index) ? SLUICE_DRY_DONE : SLUICE_DRY_UP;
-	if (!port)
-		return TC_ACT_SHOT;
 	if (port->hooks & SLUICE_HOOK_PEER && !bpf_skb_load_bytes(skb, 0, destination, 6) &&
 	    *(__u32 *)destination == LOAD32(port->peer_mac, 0) && *(__u16 *)(destination + 4) == LOAD16(port->peer_mac, 4)) {
 		/* It was not addressed to this end of the veth, and at the other nothing looks again. */
@@ -270,12 +268,10 @@ static __always_inline int output(struct __sk_buff *skb, __u32 index)
 /* Sends a copy of the packet out of a port. */
 static __always_inline void output_copy(struct __sk_buff *skb, __u32 index)
 {
-	const struct sluice_port *port = bpf_map_lookup_elem(&sluice_ports, &index);
-
 	if (sluice_config.dry)
 		dry_output(skb, index);
-	else if (port)
-		bpf_clone_redirect(skb, port->ifindex, 0);
+	else
+		bpf_clone_redirect(skb, sluice_port_at(index)->ifindex, 0);
 }
 
 /* Drops a packet; `reason` is enum sluice_drop_reason. */
@@ -319,46 +315,46 @@ static __always_inline int run_program(struct __sk_buff *skb, const struct sluic
 /* Answers a packet by its flow, or returns SLUICE_TC_UP. */
 static __always_inline int sluice_tc_flow(struct __sk_buff *skb)
 {
-	__u32 index = sluice_config.port;
-	const struct sluice_port *port = bpf_map_lookup_elem(&sluice_ports, &index);
+	const struct sluice_port *port = sluice_port_at(sluice_config.port);
 	__u64 readable = (void *)(long)skb->data_end - (void *)(long)skb->data;
 	const struct sluice_program *program;
 	struct sluice_packet packet;
 	struct sluice_shape shape;
 	struct sluice_wire wire;
-	struct sluice_hit hit;
+	struct sluice_slot *slot;
+	__u32 index;
 
-	if (!port || !port->mask_count)
+	if (!port->mask_count)
 		return SLUICE_TC_UP;
 	if (readable < SLUICE_HEADER_BYTES && readable < skb->len &&
 	    bpf_skb_pull_data(skb, skb->len < SLUICE_HEADER_BYTES ? skb->len : SLUICE_HEADER_BYTES))
 		return SLUICE_TC_UP;
 	if (!sluice_parse(skb, skb->len, bpf_htonl(port->number), outer_tag(skb), &packet))
 		return SLUICE_TC_UP;
-	hit = sluice_find(&packet, port);
-	if (!hit.flow || !sluice_is_active(hit))
+	slot = sluice_find(&packet, port);
+	if (!slot || !sluice_is_active(slot))
 		return SLUICE_TC_UP;
 	wire = on_the_wire(skb, &packet);
-	switch (hit.flow->answer) {
+	switch (slot->flow.answer) {
 	case SLUICE_ANSWER_DROP:
-		sluice_count_flow(hit.slot, wire.packets, wire.bytes);
+		sluice_count_flow(slot, wire.packets, wire.bytes);
 		sluice_count_in(wire.packets, wire.bytes, true);
 		return shot(skb, SLUICE_DROP_FLOW);
 	case SLUICE_ANSWER_OUTPUT:
-		index = hit.flow->port;
-		if (sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), wire.longest, false) != SLUICE_FITS)
+		index = slot->flow.port;
+		if (sluice_fits_port(sluice_port_at(index), wire.longest, false) != SLUICE_FITS)
 			return SLUICE_TC_UP;
-		sluice_count_flow(hit.slot, wire.packets, wire.bytes);
+		sluice_count_flow(slot, wire.packets, wire.bytes);
 		sluice_count_in(wire.packets, wire.bytes, false);
 		sluice_count_out(index, wire.packets, wire.bytes);
 		return output(skb, index);
 	case SLUICE_ANSWER_PROGRAM:
-		index = hit.flow->program;
+		index = slot->flow.program;
 		program = bpf_map_lookup_elem(&sluice_programs, &index);
 		shape = sluice_shape(&packet);
 		if (!program || sluice_fits_program(program, &shape, wire.longest, false) != SLUICE_FITS)
 			return SLUICE_TC_UP;
-		sluice_count_flow(hit.slot, wire.packets, wire.bytes);
+		sluice_count_flow(slot, wire.packets, wire.bytes);
 		sluice_count_in(wire.packets, wire.bytes, false);
 		return run_program(skb, program, &shape, &wire);
 	default:

@@ -318,10 +318,10 @@ static __always_inline int sluice_xdp_to_tc(struct xdp_md *ctx)
 }
 
 /* Carries a program out: everything but its counting. */
-static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_hit hit, const struct sluice_packet *packet)
+static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_slot *slot, const struct sluice_packet *packet)
 {
 	__u64 length = frame_length(ctx);
-	__u32 index = hit.flow->program;
+	__u32 index = slot->flow.program;
 	const struct sluice_program *program = bpf_map_lookup_elem(&sluice_programs, &index);
 	struct sluice_shape shape = sluice_shape(packet);
 	int port, verdict;
@@ -336,7 +336,7 @@ static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_
 	default:
 		return SLUICE_XDP_UP;
 	}
-	sluice_count_flow(hit.slot, 1, length);
+	sluice_count_flow(slot, 1, length);
 	sluice_count_in(1, length, false);
 	port = sluice_rewrite(ctx, program, &shape);
 	if (port < 0) {
@@ -360,27 +360,27 @@ static __always_inline int sluice_xdp_program(struct xdp_md *ctx, struct sluice_
 __noinline int sluice_xdp_flow(struct xdp_md *ctx)
 {
 	__u64 length = frame_length(ctx);
-	__u32 index = sluice_config.port;
-	const struct sluice_port *port = bpf_map_lookup_elem(&sluice_ports, &index);
+	const struct sluice_port *port = sluice_port_at(sluice_config.port);
 	struct sluice_packet packet;
-	struct sluice_hit hit;
+	struct sluice_slot *slot;
+	__u32 out;
 	int verdict;
 
-	if (!port || !port->mask_count)
+	if (!port->mask_count)
 		return SLUICE_XDP_UP;
 	if (!sluice_parse(ctx, length, bpf_htonl(port->number), 0, &packet))
 		return SLUICE_XDP_UP;
-	hit = sluice_find(&packet, port);
-	if (!hit.flow || !sluice_is_active(hit))
+	slot = sluice_find(&packet, port);
+	if (!slot || !sluice_is_active(slot))
 		return SLUICE_XDP_UP;
-	switch (hit.flow->answer) {
+	switch (slot->flow.answer) {
 	case SLUICE_ANSWER_OUTPUT:
-		index = hit.flow->port;
-		switch (sluice_fits_port(bpf_map_lookup_elem(&sluice_ports, &index), length, true)) {
+		out = slot->flow.port;
+		switch (sluice_fits_port(sluice_port_at(out), length, true)) {
 		case SLUICE_FITS:
-			verdict = sluice_xdp_output(ctx, index);
+			verdict = sluice_xdp_output(ctx, out);
 			if (verdict != SLUICE_XDP_UP) {
-				sluice_count_flow(hit.slot, 1, length);
+				sluice_count_flow(slot, 1, length);
 				sluice_count_in(1, length, false);
 			}
 			return verdict;
@@ -390,11 +390,11 @@ __noinline int sluice_xdp_flow(struct xdp_md *ctx)
 			return SLUICE_XDP_UP;
 		}
 	case SLUICE_ANSWER_DROP:
-		sluice_count_flow(hit.slot, 1, length);
+		sluice_count_flow(slot, 1, length);
 		sluice_count_in(1, length, true);
 		return sluice_xdp_drop(ctx, SLUICE_DROP_FLOW);
 	case SLUICE_ANSWER_PROGRAM:
-		return sluice_xdp_program(ctx, hit, &packet);
+		return sluice_xdp_program(ctx, slot, &packet);
 	default:
 		return SLUICE_XDP_UP;
 	}

@@ -24,16 +24,12 @@ public struct FlowHookSpec: Sendable {
   }
 
   /// Writes this into the constants of a program.
-  func write(to configuration: inout sluice_port_config) throws(KernelTierError) {
+  func write(to configuration: inout sluice_port_config) {
     configuration.flows = 1
     configuration.port = UInt32(port)
     configuration.uplink = isWithTC ? 1 : 0
     configuration.up_ifindex = upInterfaceIndex
-    configuration.shards = UInt32(maps.shards)
-    configuration.atomic = try BPFSystem.possibleCPUs() > maps.shards ? 1 : 0
-    configuration.bucket_mask = UInt32(maps.buckets - 1)
-    configuration.slots = UInt32(maps.slots)
-    configuration.slot_bits = maps.slotBits
+    configuration.bucket_mask = UInt32(maps.buckets.count - 1)
     configuration.hash = maps.hashKeys
   }
 }
@@ -47,7 +43,7 @@ extension BPFObject {
     var configuration = sluice_port_config()
     configuration.shared = isShared ? 1 : 0
     configuration.deny = policy == nil ? 0 : 1
-    try flows?.write(to: &configuration)
+    flows?.write(to: &configuration)
     configuration.dry = isDry ? 1 : 0
     try setConstants(section: ".rodata.config", to: configuration)
     if let policy { try policy.maps.share(with: self) } else { try PolicyMaps.omit(from: self) }

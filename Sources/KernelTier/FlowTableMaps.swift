@@ -5,7 +5,7 @@
 //       version's number (SLUICE_ABI) and every map has the kind and size that it should; otherwise it is removed and made anew, because flows
 //       that cannot be read cannot be repaired. Programs that use such maps go on until they are replaced.
 // Threads: constant after it was made. The memory behind it: FlowTable.swift, KernelPorts.swift.
-// Cost: 168 bytes of kernel memory per slot, and 32 for each shard of its counters: 30 MB for 131,072 slots on two CPUs.
+// Cost: 193 bytes of kernel memory per slot, and two slots for each flow that fits: 51 MB for 131,072 flows.
 
 import CLibbpf
 import CSluice
@@ -23,25 +23,20 @@ public final class FlowTableMaps: Sendable {
   /// Where this version's table is pinned under another root.
   public static func directory(in root: String) -> String { "\(root)/v\(SLUICE_ABI)" }
 
-  /// Slots, of which one is not used; a power of two.
+  /// Slots, a power of two.
   public let slots: Int
-  public var buckets: Int { Self.buckets(slots: slots) }
-  /// Bits of a slot's number.
-  var slotBits: UInt32 { UInt32(slots.trailingZeroBitCount) }
-  /// How many counters each flow has.
-  public let shards: Int
+  /// Flows that fit.
+  public var capacity: Int { slots / 2 }
   /// Why what was pinned before could not be taken, when that was so.
   public let discarded: String?
 
   let info: sluice_table_info
   let hashKeys: sluice_hash_keys
-  let flows: MappedArray<sluice_flow>
+  let flows: MappedArray<sluice_slot>
   let line1: MappedArray<sluice_line>
-  let waits: MappedArray<sluice_wait>
-  let bucketEntries: MappedArray<sluice_bucket>
+  let buckets: MappedArray<sluice_bucket>
   let masks: MappedArray<sluice_mask>
   let programs: MappedArray<sluice_program>
-  let counts: MappedArray<sluice_flow_count>
   let ports: MappedArray<sluice_port>
   let workers: MappedArray<sluice_worker>
   let portCounts: BPFPerCPUArray<sluice_port_count>
@@ -49,37 +44,31 @@ public final class FlowTableMaps: Sendable {
   /// What `fence` puts into the map of maps.
   private let inner: SharedMap
 
-  /// On average two of a bucket's eight entries are in use when all slots are: then one flow in many thousands finds no place.
-  static func buckets(slots: Int) -> Int { slots / 2 }
+  private static let slotRange = 2048...1 << 23
 
   // MARK: Life
 
   /// Makes a table that is not pinned.
-  /// - Parameter flows: slots wanted; rounded up to a power of two, from 1,024 to 4,194,304.
+  /// - Parameter flows: how many are to fit; rounded up to a power of two, from 1,024 to 4,194,304.
   public static func create(flows: Int = Int(SLUICE_FLOWS)) throws(KernelTierError) -> FlowTableMaps {
     try create(flows: flows, discarded: nil)
   }
 
   private static func create(flows: Int, discarded: String?) throws(KernelTierError) -> FlowTableMaps {
-    var slots = 1024
-    while slots < min(flows, 1 << 22) { slots *= 2 }
-    let cpus = try BPFSystem.possibleCPUs()
-    var shards = 1
-    while shards < min(cpus, 16) { shards *= 2 }
+    var slots = slotRange.lowerBound
+    while slots < min(2 * flows, slotRange.upperBound) { slots *= 2 }
     var generator = SystemRandomNumberGenerator()
-    let info = sluice_table_info(
-      abi: UInt32(SLUICE_ABI), flows: UInt32(slots), buckets: UInt32(buckets(slots: slots)), shards: UInt32(shards),
-      secret: (generator.next(), generator.next()))
+    let info = sluice_table_info(abi: UInt32(SLUICE_ABI), slots: UInt32(slots), secret: (generator.next(), generator.next()))
     let inner = try SharedMap.makeInner()
     var handles: [String: SharedMap] = [:]
-    for shape in MapShape.all(slots: slots, shards: shards) { handles[shape.name] = try SharedMap.make(shape, inner: inner) }
+    for shape in MapShape.all(slots: slots) { handles[shape.name] = try SharedMap.make(shape, inner: inner) }
     guard let table = handles[MapShape.table] else { throw .pinned(path: "", reason: "there is no \(MapShape.table)") }
     try BPFMap<UInt32, sluice_table_info>.set(table, 0, to: info)
     return try FlowTableMaps(handles, info: info, inner: inner, discarded: discarded)
   }
 
   /// Opens what is pinned, or makes and pins a table.
-  /// - Parameter flows: slots of a new one; one that is there keeps its size.
+  /// - Parameter flows: how many are to fit into a new one; one that is there keeps its size.
   /// - Returns: isNew is false when there may be flows and ports of an agent before this one.
   public static func openOrCreate(
     directory: String = FlowTableMaps.directory, flows: Int = Int(SLUICE_FLOWS)
@@ -115,12 +104,12 @@ public final class FlowTableMaps: Sendable {
     guard info.abi == UInt32(SLUICE_ABI) else {
       throw .pinned(path: directory, reason: "it is of version \(info.abi), not \(SLUICE_ABI)")
     }
-    let slots = Int(info.flows)
-    guard slots >= 1024, slots & (slots - 1) == 0, slots <= 1 << 22, Int(info.buckets) == buckets(slots: slots), 1...1024 ~= info.shards else {
-      throw .pinned(path: directory, reason: "its sizes contradict each other")
+    let slots = Int(info.slots)
+    guard slotRange ~= slots, slots & (slots - 1) == 0 else {
+      throw .pinned(path: directory, reason: "\(slots) slots cannot be: a power of two from \(slotRange.lowerBound) to \(slotRange.upperBound)")
     }
     var handles: [String: SharedMap] = [:]
-    for shape in MapShape.all(slots: slots, shards: Int(info.shards)) {
+    for shape in MapShape.all(slots: slots) {
       let map = shape.name == MapShape.table ? table : SharedMap(try pin(shape.name), name: shape.name)
       try map.check(shape, directory)
       handles[shape.name] = map
@@ -135,22 +124,18 @@ public final class FlowTableMaps: Sendable {
       guard let map = handles[name] else { throw .pinned(path: "", reason: "there is no \(name)") }
       return try MappedArray(map.descriptor, name: name, count: count)
     }
-    let slots = Int(info.flows)
-    let shards = Int(info.shards)
+    let slots = Int(info.slots)
     flows = try mapped("sluice_flows", slots)
     line1 = try mapped("sluice_line1", slots)
-    waits = try mapped("sluice_waits", slots)
-    bucketEntries = try mapped("sluice_buckets", Self.buckets(slots: slots))
+    buckets = try mapped("sluice_buckets", slots / Int(SLUICE_BUCKET_SLOTS))
     masks = try mapped("sluice_masks", Int(SLUICE_MASKS))
     programs = try mapped("sluice_programs", Int(SLUICE_ACTION_PROGRAMS))
-    counts = try mapped("sluice_flow_counts", slots * shards)
     ports = try mapped("sluice_ports", Int(SLUICE_PORTS))
     workers = try mapped("sluice_workers", Int(SLUICE_WORKERS))
     guard let perCPU = handles["sluice_port_counts"] else { throw .pinned(path: "", reason: "there is no sluice_port_counts") }
     portCounts = try BPFPerCPUArray(
       try BPFDescriptor(duplicating: perCPU.descriptor.number, name: "sluice_port_counts"), name: "sluice_port_counts")
     self.slots = slots
-    self.shards = shards
     self.info = info
     hashKeys = sluice_hash_keys_make(info.secret.0, info.secret.1)
     self.handles = handles
@@ -217,22 +202,25 @@ public final class FlowTableMaps: Sendable {
 
   /// Gives an object, before it is loaded, these maps in place of its own; those that it does not have are passed over.
   func share(with object: borrowing BPFObject) throws(KernelTierError) {
-    for (name, map) in handles where object.has(name) { try object.reuse(map.descriptor, as: name) }
+    for shape in MapShape.all(slots: slots) where object.has(shape.symbol) {
+      guard let map = handles[shape.name] else { continue }
+      try object.reuse(map.descriptor, as: shape.symbol)
+    }
   }
 
   /// Leaves the maps of the table out of an object that looks no flows up.
   static func omit(from object: borrowing BPFObject) throws(KernelTierError) {
-    for shape in MapShape.all(slots: 1024, shards: 1) where object.has(shape.name) { try object.omit(shape.name) }
+    for shape in MapShape.all(slots: slotRange.lowerBound) where object.has(shape.symbol) { try object.omit(shape.symbol) }
   }
 
   /// What `kernel show` says about the maps, by name.
   func facts() throws(KernelTierError) -> [KernelMapFacts] {
     var facts: [KernelMapFacts] = []
-    for name in handles.keys.sorted() {
-      guard let map = handles[name] else { continue }
+    for shape in MapShape.all(slots: slots).sorted(by: { $0.name < $1.name }) {
+      guard let map = handles[shape.name] else { continue }
       var fact = try BPFSystem.facts(ofMap: map.descriptor)
-      // The kernel keeps 15 characters of it.
-      fact.name = name
+      // The kernel keeps 15 characters of it, and has global data as one value.
+      (fact.name, fact.valueSize, fact.entries) = (shape.name, shape.valueSize, shape.entries)
       facts.append(fact)
     }
     return facts
@@ -246,6 +234,13 @@ struct MapShape {
   var valueSize: Int
   var entries: Int
   var flags: UInt32 = 0
+  /// The section of an object whose global data it is; nil: the object calls it by its name. The kernel has global data as an array of one value.
+  var section: String?
+
+  /// What an object calls it.
+  var symbol: String { section ?? name }
+  var kernelValueSize: Int { section == nil ? valueSize : valueSize * entries }
+  var kernelEntries: Int { section == nil ? entries : 1 }
 
   static let table = "sluice_table"
   static let ofTable = array(table, sluice_table_info.self, 1)
@@ -256,18 +251,23 @@ struct MapShape {
       name: name, type: BPF_MAP_TYPE_ARRAY, valueSize: MemoryLayout<Value>.size, entries: entries, flags: UInt32(BPF_F_MMAPABLE))
   }
 
+  /// An array that is global data of the programs.
+  private static func globals<Value>(_ name: String, _ section: String, _ value: Value.Type, _ entries: Int) -> MapShape {
+    var shape = array(name, value, entries)
+    shape.section = section
+    return shape
+  }
+
   /// All maps of a table, but for what `fence` needs.
-  static func all(slots: Int, shards: Int) -> [MapShape] {
+  static func all(slots: Int) -> [MapShape] {
     [
       ofTable,
-      array("sluice_flows", sluice_flow.self, slots),
+      array("sluice_flows", sluice_slot.self, slots),
       array("sluice_line1", sluice_line.self, slots),
-      array("sluice_waits", sluice_wait.self, slots),
-      array("sluice_buckets", sluice_bucket.self, FlowTableMaps.buckets(slots: slots)),
-      array("sluice_masks", sluice_mask.self, Int(SLUICE_MASKS)),
+      globals("sluice_buckets", ".bss.buckets", sluice_bucket.self, slots / Int(SLUICE_BUCKET_SLOTS)),
+      globals("sluice_masks", ".bss.masks", sluice_mask.self, Int(SLUICE_MASKS)),
       array("sluice_programs", sluice_program.self, Int(SLUICE_ACTION_PROGRAMS)),
-      array("sluice_flow_counts", sluice_flow_count.self, slots * shards),
-      array("sluice_ports", sluice_port.self, Int(SLUICE_PORTS)),
+      globals("sluice_ports", ".bss.ports", sluice_port.self, Int(SLUICE_PORTS)),
       array("sluice_workers", sluice_worker.self, Int(SLUICE_WORKERS)),
       MapShape(
         name: "sluice_port_counts", type: BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: MemoryLayout<sluice_port_count>.size,
@@ -294,8 +294,8 @@ final class SharedMap: Sendable {
     }
     return SharedMap(
       try BPFSystem.createMap(
-        type: shape.type, name: String(shape.name.prefix(15)), keySize: 4, valueSize: shape.valueSize, entries: shape.entries,
-        flags: shape.flags), name: shape.name)
+        type: shape.type, name: String(shape.name.prefix(15)), keySize: 4, valueSize: shape.kernelValueSize,
+        entries: shape.kernelEntries, flags: shape.flags), name: shape.name)
   }
 
   /// The smallest map that there is. All such maps are alike, as a map of maps wants.
@@ -308,10 +308,10 @@ final class SharedMap: Sendable {
   /// - Throws: `.pinned` when this is not the map that it should be.
   func check(_ shape: MapShape, _ directory: String) throws(KernelTierError) {
     let facts = try BPFSystem.facts(ofMap: descriptor)
-    guard facts.type == shape.type.rawValue, facts.valueSize == shape.valueSize, facts.entries == shape.entries else {
+    guard facts.type == shape.type.rawValue, facts.valueSize == shape.kernelValueSize, facts.entries == shape.kernelEntries else {
       throw .pinned(
         path: directory,
-        reason: "\(shape.name) has \(facts.entries) values of \(facts.valueSize) bytes, not \(shape.entries) of \(shape.valueSize)")
+        reason: "\(shape.name) has \(facts.entries) values of \(facts.valueSize) bytes, not \(shape.kernelEntries) of \(shape.kernelValueSize)")
     }
   }
 }

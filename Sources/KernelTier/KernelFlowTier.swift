@@ -2,9 +2,9 @@
 //
 // What: the kernel as a tier in front of the workers: takes flows, gives them back, counts them, and takes over those of an agent before.
 // Idea: everything that a flow is lies in mapped memory which the programs read, so placing a flow is a few stores. What a flow refers to is
-//       written before it, and used again after it: mask and program, slot, bucket entry; then entry, fence, slot, mask and program.
+//       written before it, and used again after it: mask and program, slot, tag; then tag, fence, slot, mask and program.
 // Invariants: a slot is free, held, or withdrawn and not yet released; `count` flows are held. A crash between any two steps leaves a table that
-//       `init` mends: what no bucket entry names is free.
+//       `init` mends: what has no tag is free.
 // Threads: the pipeline thread only.
 // Cost: `offer` about a microsecond, no system call. `fence` after a withdrawal waits for a grace period, some milliseconds.
 
@@ -73,7 +73,7 @@ public final class KernelFlowTier: FlowTier {
       FlowLine(words: place.pointee.key) == key.line0, place.pointee.lines == 1 || FlowLine(table.line1(slot)) == key.line1,
       self.answer(of: place.pointee) == answer
     else { return false }
-    table.wait(slot).pointee.worker = UInt32(clamping: flow.worker)
+    place.pointee.worker = UInt16(clamping: flow.worker)
     place.pointee.id = flow.id
     found.remove(slot)
     return true
@@ -162,10 +162,11 @@ public final class KernelFlowTier: FlowTier {
     entry.lines = mask.packetLines
     entry.in_port = flow.port
     entry.state = flow.isFirst ? SLUICE_FLOW_ACTIVE.rawValue : SLUICE_FLOW_WAITING.rawValue
+    entry.worker = UInt16(clamping: flow.worker)
     entry.id = flow.id
-    let now = sluice_monotonic_nanoseconds()
-    let wait = sluice_wait(
-      last_up: now, forced_at: now &+ Self.patienceNanoseconds, worker: UInt32(clamping: flow.worker), reserved: 0)
+    var use = sluice_flow_use()
+    use.last_up = sluice_monotonic_nanoseconds()
+    use.forced_at = use.last_up &+ Self.patienceNanoseconds
     switch answer {
     case .drop: entry.answer = UInt8(SLUICE_ANSWER_DROP.rawValue)
     case .output(let port):
@@ -178,7 +179,7 @@ public final class KernelFlowTier: FlowTier {
     do throws(TierRefusal) {
       entry.mask = try masks.use(mask, port: flow.port, fence: waitForPrograms)
       do throws(TierRefusal) {
-        let slot = try table.insert(entry, line1: sluice_line(key.line1), wait: wait)
+        let slot = try table.insert(entry, line1: sluice_line(key.line1), use: use)
         places[Int(slot)] = .held
         return slot
       } catch {
@@ -254,6 +255,7 @@ public final class KernelFlowTier: FlowTier {
   // MARK: Taking in
 
   private func takeIn() {
+    let hadFlows = (1..<Int(SLUICE_MASKS)).contains { maps.masks.base[$0].lines != 0 }
     let (slots, wasMended) = table.takeIn { [masks, programs, maps] flow in
       guard masks.isSound(flow.pointee.mask), flow.pointee.in_port < UInt16(SLUICE_PORTS) else { return false }
       guard flow.pointee.lines == 1 || flow.pointee.lines == 3, maps.masks.base[Int(flow.pointee.mask)].lines == UInt32(flow.pointee.lines)
@@ -265,7 +267,8 @@ public final class KernelFlowTier: FlowTier {
       default: return false
       }
     }
-    needsFence = wasMended
+    // Where there were flows, one may have been withdrawn just now. A table that never had one has no masks.
+    needsFence = hadFlows || wasMended
     for slot in slots { places[Int(slot)] = .held }
     found = Set(slots)
     programs.takeIn(

@@ -29,10 +29,10 @@ private func withPins(_ body: (String) throws -> Void) throws {
       #expect(try FlowTableMaps.unpin(directory: directory) == false)
       let first = try FlowTableMaps.openOrCreate(directory: directory, flows: 2048)
       #expect(first.isNew)
-      #expect(first.maps.slots == 2048)
+      #expect(first.maps.slots == 4096)
       let second = try FlowTableMaps.openOrCreate(directory: directory, flows: 4096)
       #expect(!second.isNew)
-      #expect(second.maps.slots == 2048)
+      #expect(second.maps.slots == 4096)
       #expect(second.maps.discarded == nil)
       #expect(try FlowTableMaps.unpin(directory: directory))
       #expect(try FlowTableMaps.open(directory: directory) == nil)
@@ -135,16 +135,15 @@ private func withPins(_ body: (String) throws -> Void) throws {
     let hurt = try whole.tier.offer(Table.flow(numbered(2), [.ethType, .ipv4Src], [.decrementTTL, .output(3)]))
     let maps = whole.maps
     let slot = Int(hurt.rawValue)
-    let entries = maps.buckets * FlowTable.bucketEntries
-    let words = UnsafeMutableRawPointer(maps.bucketEntries.base).assumingMemoryBound(to: UInt32.self)
-    func names(_ place: Int) -> Bool { words[place] & UInt32(maps.slots - 1) == UInt32(slot) }
-    let place = try #require((0..<entries).first(where: names))
-    let saved = (maps.flows.base[slot], words[place], maps.ports.base[1])
+    let tags = UnsafeMutableRawPointer(maps.buckets.base).assumingMemoryBound(to: UInt8.self)
+    let saved = (maps.flows.base[slot].flow, tags[slot], maps.ports.base[1])
+    // A slot of another bucket than those two where the flow may be.
+    let far = try #require([4, 8].map { (slot + $0 * Int(SLUICE_BUCKET_SLOTS)) % maps.slots }.first { $0 != Int(kept.rawValue) })
 
     func restart(_ what: String, holds count: Int, _ damage: () -> Void) throws {
-      maps.flows.base[slot] = saved.0
-      for i in 0..<entries where names(i) { words[i] = 0 }
-      words[place] = saved.1
+      maps.flows.base[slot].flow = saved.0
+      for i in 0..<maps.slots where i != Int(kept.rawValue) { tags[i] = 0 }
+      tags[slot] = saved.1
       maps.ports.base[1] = saved.2
       damage()
       let next = try Table(maps: maps)
@@ -164,19 +163,21 @@ private func withPins(_ body: (String) throws -> Void) throws {
     }
 
     try restart("nothing happened", holds: 2) {}
-    try restart("the slot is written, its entry is not", holds: 1) { words[place] = 0 }
-    try restart("the entry is cleared, the slot is not", holds: 1) { words[place] = 0 }
-    try restart("the slot is half written", holds: 1) { maps.flows.base[slot].key.2 = 0 }
-    try restart("the mask is unknown", holds: 1) { maps.flows.base[slot].mask = 200 }
-    try restart("the program is unknown", holds: 1) { maps.flows.base[slot].program = 4000 }
-    try restart("the answer is unknown", holds: 1) { maps.flows.base[slot].answer = 99 }
-    try restart("the entry names the slot that is not used", holds: 1) { words[place] = 1 << maps.slotBits }
-    try restart("an entry is in a wrong bucket", holds: 2) { words[(place + 8) % entries] = saved.1 }
+    try restart("the slot is written, its tag is not", holds: 1) { tags[slot] = 0 }
+    try restart("the slot is half written", holds: 1) { maps.flows.base[slot].flow.key.2 = 0 }
+    try restart("the mask is unknown", holds: 1) { maps.flows.base[slot].flow.mask = 200 }
+    try restart("the program is unknown", holds: 1) { maps.flows.base[slot].flow.program = 4000 }
+    try restart("the answer is unknown", holds: 1) { maps.flows.base[slot].flow.answer = 99 }
+    try restart("the tag is another", holds: 1) { tags[slot] ^= 2 }
+    try restart("a tag is where nothing is", holds: 2) { tags[far] = saved.1 }
+    try restart("the flow is in a wrong bucket", holds: 1) {
+      tags[slot] = 0
+      (maps.flows.base[far].flow, tags[far]) = (saved.0, saved.1)
+    }
     try restart("the port's list lost its masks", holds: 2) { maps.ports.base[1].mask_count = 0 }
     try restart("a ranking was under way", holds: 2) {
       maps.ports.base[1].masks.1 = maps.ports.base[1].masks.0
       maps.ports.base[1].mask_count = 2
     }
-    _ = kept
   }
 }
