@@ -20,13 +20,8 @@
 #error "define SLUICE_CONTEXT as what the hook gives its programs: xdp_md, __sk_buff"
 #endif
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sluice_policy);
-} sluice_policy SEC(".maps");
+/* A section of its own, whose map the agent replaces by that of the policy: a program reads a constant address, and looks nothing up. */
+struct sluice_policy sluice_policy SEC(".data.policy") = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -40,13 +35,6 @@ struct {
 	__type(value, struct sluice_sampler);
 } sluice_sampler SEC(".maps");
 
-static __always_inline struct sluice_policy *sluice_find_policy(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&sluice_policy, &zero);
-}
-
 /*
  * Makes an event of a drop, one in `policy->sample` on each CPU, and not more than `policy->sample_limit` in a tenth of a second. `length` is
  * the whole frame's; the bytes are those that can be read directly.
@@ -56,15 +44,15 @@ static __always_inline struct sluice_policy *sluice_find_policy(void)
 __noinline int sluice_make_event(struct SLUICE_CONTEXT *ctx, __u32 reason, __u64 length)
 {
 	void *start = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct sluice_policy *policy = sluice_find_policy();
+	const struct sluice_policy *policy = &sluice_policy;
 	struct sluice_sampler *sampler;
 	struct sluice_event *event;
 	__u32 zero = 0, sample;
 	__u64 now;
 
-	if (!policy || !policy->sample)
-		return 0;
 	sample = policy->sample;
+	if (!sample)
+		return 0;
 	sampler = bpf_map_lookup_elem(&sluice_sampler, &zero);
 	if (!sampler || ++sampler->drops % sample)
 		return 0;
@@ -100,8 +88,6 @@ __noinline int sluice_make_event(struct SLUICE_CONTEXT *ctx, __u32 reason, __u64
 /* Samples a drop, if somebody wants samples. */
 static __always_inline void sluice_sample(struct SLUICE_CONTEXT *ctx, __u32 reason, __u64 length)
 {
-	const struct sluice_policy *policy = sluice_config.deny ? sluice_find_policy() : NULL;
-
-	if (policy && policy->sample)
+	if (sluice_config.deny && sluice_policy.sample)
 		sluice_make_event(ctx, reason, length);
 }

@@ -6,13 +6,14 @@
  *             five-tuple, or its source has used up its rate.
  * Order:      denied prefixes, five-tuples, limits; so only packets that would pass take a token. The longest prefix decides and counts,
  *             of denials and of limits each.
- * Idea:       entries of all kinds are in one hash table (policy_abi.h). Which lengths of prefixes are worth a look-up is in a table of
+ * Idea:       sluice_is_denied_host is the short way for the packets that a flood is made of: the source is a denied IPv4 host, and the frame
+ *             has no tags. It answers only that; all else is for the whole search. Entries of all kinds are in one hash table (policy_abi.h). Which lengths of prefixes are worth a look-up is in a table of
  *             bits (`struct sluice_hints`) that two loads find, so the length of the list costs a cache miss or two, but no walk.
  * Invariants: addresses count as soon as they are inside the frame, whatever lies behind them. Ports and protocol of a five-tuple are
  *             found behind IPv4 options and up to SLUICE_EXTENSIONS IPv6 extension headers; a packet with more is dropped while there
  *             are IPv6 five-tuples, since nobody could say whether it is one of them. Later fragments have no ports: they meet only
  *             five-tuples that name none.
- * Threads:    all CPUs at once; counters are atomic additions, a token bucket is one word that is exchanged.
+ * Threads:    all CPUs at once; each counts in a shard of its own, a token bucket is one word that is exchanged.
  * Cost:       nothing in use: one load and one branch. See README.md for the rest.
  */
 #pragma once
@@ -43,10 +44,13 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SLUICE_HINTS);
+	__uint(max_entries, SLUICE_POLICY_SLOTS);	/* times shards */
 	__type(key, __u32);
-	__type(value, struct sluice_hints);
-} sluice_hints SEC(".maps");
+	__type(value, struct sluice_policy_drops);
+} sluice_drops SEC(".maps");
+
+/* Alone in its section, whose map the agent replaces by the policy's. */
+struct sluice_hints sluice_hints[SLUICE_HINTS] SEC(".bss");
 
 /* The number of the lowest bit that is set, by a de Bruijn sequence: BPF has no instruction for it. */
 static const __u8 sluice_bit_numbers[64] = {
@@ -68,8 +72,8 @@ __noinline __u32 sluice_find_entry(__u64 word0, __u64 word1, __u64 word2, __u64 
 {
 	__u32 place = sluice_policy_place(word0, word1, word2, word3, word4);
 
-	for (int i = 0; i < SLUICE_POLICY_REACH; i++) {
-		__u32 index = (place + i) & (SLUICE_POLICY_SLOTS - 1);
+	for (int i = 0; i < SLUICE_POLICY_REACH; i++, place = sluice_policy_next(place)) {
+		__u32 index = place & (SLUICE_POLICY_SLOTS - 1);
 		struct sluice_policy_slot *slot = bpf_map_lookup_elem(&sluice_denials, &index);
 
 		if (!slot)
@@ -94,21 +98,19 @@ static __always_inline struct sluice_policy_slot *sluice_entry(__u32 number)
 /* Which hints to read for a kind. */
 enum { HINTS_WIDE = 1, HINTS_NARROW = 2 };
 
-static __always_inline struct sluice_hints *sluice_find_hints(__u32 kind)
+static __always_inline const struct sluice_hints *sluice_find_hints(__u32 kind)
 {
-	__u32 index = kind == SLUICE_KIND_DENY_V4 || kind == SLUICE_KIND_DENY_V6 ? SLUICE_HINTS_DENY : SLUICE_HINTS_LIMIT;
+	bool denies = kind == SLUICE_KIND_DENY_V4 || kind == SLUICE_KIND_DENY_V6;
 
-	return bpf_map_lookup_elem(&sluice_hints, &index);
+	return &sluice_hints[denies ? SLUICE_HINTS_DENY : SLUICE_HINTS_LIMIT];
 }
 
 /* The number of the longest prefix of a kind that holds an IPv4 address, or 0. A global function for the same reason. */
 __noinline __u32 sluice_longest_v4(__u32 kind, __u32 which, __u32 address)
 {
-	struct sluice_hints *hints = sluice_find_hints(kind);
+	const struct sluice_hints *hints = sluice_find_hints(kind);
 	__u64 lengths = 0;
 
-	if (!hints)
-		return 0;
 	if (which & HINTS_NARROW)
 		lengths = hints->v4_narrow[sluice_hint_v4(address)];
 	if (which & HINTS_WIDE)
@@ -128,14 +130,12 @@ __noinline __u32 sluice_longest_v4(__u32 kind, __u32 which, __u32 address)
 /* The same for an IPv6 address. Three groups of lengths: 128 to 65, 64 to 1, and 0. */
 __noinline __u32 sluice_longest_v6(__u32 kind, __u32 which, __u64 high, __u64 low)
 {
-	struct sluice_hints *hints = sluice_find_hints(kind);
+	const struct sluice_hints *hints = sluice_find_hints(kind);
 	__u64 long_ones = 0, short_ones = 0;
 	__u32 widest = 0, number;
 
-	if (!hints)
-		return 0;
 	if (which & HINTS_NARROW) {
-		__u64 *pair = hints->v6_narrow[sluice_hint_v6(high >> 32)];
+		const __u64 *pair = hints->v6_narrow[sluice_hint_v6(high >> 32)];
 
 		long_ones = pair[0];
 		short_ones = pair[1];
@@ -165,15 +165,70 @@ __noinline __u32 sluice_longest_v6(__u32 kind, __u32 which, __u64 high, __u64 lo
 	return widest >> 31 ? sluice_find_entry(sluice_policy_word(kind, 0, 0, 0, 0), 0, 0, 0, 0) : 0;
 }
 
-/* Counts a packet that the entry of this number drops. */
-static __always_inline void sluice_count_drop(__u32 number, __u64 bytes)
+/* Counts a packet in one shard of an entry's counters. */
+static __always_inline void sluice_add_drop(struct sluice_policy_drops *drops, __u32 slot, __u64 bytes)
 {
-	struct sluice_policy_slot *slot = sluice_entry(number);
+	struct sluice_policy_slot *entry;
+	__u32 packets;
 
-	if (!slot)
+	if (sluice_policy.is_atomic) {
+		packets = __sync_fetch_and_add(&drops->packets, 1) + 1;
+		__sync_fetch_and_add(&drops->bytes, bytes);
+	} else {
+		packets = ++drops->packets;
+		drops->bytes += bytes;
+	}
+	if (packets)
 		return;
-	__sync_fetch_and_add(&slot->packets, 1);
-	__sync_fetch_and_add(&slot->bytes, bytes);
+	entry = bpf_map_lookup_elem(&sluice_denials, &slot);
+	if (entry)
+		__sync_fetch_and_add(&entry->wrapped, 1ull << 32);
+}
+
+/* The first of this CPU's counters. */
+static __always_inline __u32 sluice_drops_shard(void)
+{
+	return (bpf_get_smp_processor_id() & sluice_policy.shard_mask) * SLUICE_POLICY_SLOTS;
+}
+
+/* Counts a packet that the entry in this slot drops. */
+static __always_inline void sluice_count_drop(__u32 slot, __u64 bytes)
+{
+	__u32 index = sluice_drops_shard() + slot;
+	struct sluice_policy_drops *drops = bpf_map_lookup_elem(&sluice_drops, &index);
+
+	if (drops)
+		sluice_add_drop(drops, slot, bytes);
+}
+
+/* Places that the short way looks at: hardly a host lies further away. */
+#define SHORT_REACH 4
+
+/*
+ * Whether an IPv4 address is denied by itself (/32), which no longer prefix could be; then the packet is counted. False says nothing: the host
+ * may be denied nevertheless.
+ */
+static __always_inline bool sluice_is_denied_host(__u32 address, __u64 bytes)
+{
+	__u32 slot, shard;
+
+	if (!(sluice_hints[SLUICE_HINTS_DENY].v4_narrow[sluice_hint_v4(address)] & 1))
+		return false;
+	slot = sluice_policy_place(sluice_policy_word(SLUICE_KIND_DENY_V4, 32, 0, 0, 0), address, 0, 0, 0);
+	shard = sluice_drops_shard();
+#pragma unroll
+	for (int i = 0; i < SHORT_REACH; i++, slot = sluice_policy_next(slot)) {
+		__u32 index = shard + slot;
+		struct sluice_policy_drops *drops = bpf_map_lookup_elem(&sluice_drops, &index);
+
+		if (!drops || !drops->host)
+			return false;
+		if (drops->host == address) {
+			sluice_add_drop(drops, slot, bytes);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Takes a token of the limit of this number, or says that there is none. */
@@ -202,8 +257,7 @@ static __always_inline bool sluice_exceeds(const struct sluice_policy *policy, _
 			return false;
 		}
 	}
-	__sync_fetch_and_add(&slot->packets, 1);
-	__sync_fetch_and_add(&slot->bytes, bytes);
+	sluice_count_drop(number - 1, bytes);
 	return true;
 }
 
@@ -390,7 +444,7 @@ static __always_inline __u32 sluice_policy_v4(const struct sluice_policy *policy
 	if (use & USE_DENY_V4) {
 		number = sluice_longest_v4(SLUICE_KIND_DENY_V4, (use & USE_DENY_V4) >> SHIFT_DENY_V4, address);
 		if (number) {
-			sluice_count_drop(number, bytes);
+			sluice_count_drop(number - 1, bytes);
 			return SLUICE_DROP_DENY_PREFIX;
 		}
 	}
@@ -400,7 +454,7 @@ static __always_inline __u32 sluice_policy_v4(const struct sluice_policy *policy
 
 		number = sluice_find_tuple(SLUICE_KIND_TUPLE_V4, policy->shapes_v4, &at, &transport);
 		if (number) {
-			sluice_count_drop(number, bytes);
+			sluice_count_drop(number - 1, bytes);
 			return SLUICE_DROP_DENY_TUPLE;
 		}
 	}
@@ -427,7 +481,7 @@ static __always_inline __u32 sluice_policy_v6(
 		number = sluice_longest_v6(SLUICE_KIND_DENY_V6, (use & USE_DENY_V6) >> SHIFT_DENY_V6, high,
 			low);
 		if (number) {
-			sluice_count_drop(number, bytes);
+			sluice_count_drop(number - 1, bytes);
 			return SLUICE_DROP_DENY_PREFIX;
 		}
 	}
@@ -443,7 +497,7 @@ static __always_inline __u32 sluice_policy_v6(
 			return SLUICE_DROP_EXTENSIONS;
 		number = sluice_find_tuple(SLUICE_KIND_TUPLE_V6, policy->shapes_v6, &at, &transport);
 		if (number) {
-			sluice_count_drop(number, bytes);
+			sluice_count_drop(number - 1, bytes);
 			return SLUICE_DROP_DENY_TUPLE;
 		}
 	}

@@ -14,13 +14,15 @@
 #include <linux/types.h>
 
 /* Changes whenever anything here that is pinned changes its meaning. */
-#define SLUICE_POLICY_ABI 1
+#define SLUICE_POLICY_ABI 2
 
-/* The table: open addressing, a slot is a cache line with its counters, so an entry that drops costs one cache miss. */
+/* The table: open addressing, a slot is a cache line. */
 #define SLUICE_POLICY_BITS 18
 #define SLUICE_POLICY_SLOTS (1 << SLUICE_POLICY_BITS)
 #define SLUICE_POLICY_CAPACITY 131072	/* entries of all kinds together: half of the slots, so that few lie far from their place */
-#define SLUICE_POLICY_REACH 64		/* slots from its place that an entry may lie at most */
+#define SLUICE_POLICY_REACH 64		/* steps from its place that an entry may lie at most */
+#define SLUICE_POLICY_STEP 16		/* slots of a step: neighbours (sluice_policy_place) get out of each other's way as strangers do */
+#define SLUICE_POLICY_SHARDS 16		/* of counters, at most */
 #define SLUICE_LIMITS 32768		/* rate limits among them */
 
 /* What an entry is. */
@@ -49,14 +51,27 @@ enum sluice_tuple_field {
  *      bit 48 the destination port; 0: the slot is empty
  *   1  source: an IPv4 address, or the first half of an IPv6 one      2  the second half
  *   3  destination, likewise                                          4
- * Counters are added to atomically: only CPUs that drop for the same entry share a line.
  */
 struct sluice_policy_slot {
 	__u64 key[5];
-	__u64 packets;		/* dropped */
-	__u64 bytes;
+	__u64 wrapped;		/* packets that went over the ends of its counters (struct sluice_policy_drops), added to atomically */
+	__u64 reserved;
 	__u32 beyond;		/* entries that passed over this slot on the way to theirs; 0 ends a search */
 	__u32 limit;		/* of a limit: the index of its bucket */
+};
+
+/*
+ * What one shard dropped for an entry: index (CPU & shard_mask) * SLUICE_POLICY_SLOTS + slot. A CPU has a shard of its own, so it counts by
+ * plain additions; only where there are more CPUs than shards they are atomic.
+ *
+ * `host` repeats the address of a slot that denies a single IPv4 host, and is 0 in all others: most denials need nothing but this, a quarter
+ * of a cache line, which four hosts side by side share. It is written after the slot and cleared before it. It is a short cut alone: what is
+ * not found here is searched in the slots.
+ */
+struct sluice_policy_drops {
+	__u32 host;
+	__u32 packets;		/* when it comes back to 0, 2^32 are added to the slot's `wrapped` */
+	__u64 bytes;
 };
 
 static inline __u64 sluice_policy_word(__u32 kind, __u32 detail, __u32 protocol, __u32 source_port, __u32 destination_port)
@@ -64,15 +79,24 @@ static inline __u64 sluice_policy_word(__u32 kind, __u32 detail, __u32 protocol,
 	return (__u64)kind | (__u64)detail << 8 | (__u64)protocol << 16 | (__u64)source_port << 32 | (__u64)destination_port << 48;
 }
 
-/* The slot where a search for a key begins. */
+/*
+ * The slot where a search for a key begins. The lowest four bits of the first source word choose among sixteen slots side by side: hosts of
+ * one neighbourhood, of which lists are full, share lines of the counters.
+ */
 static inline __u32 sluice_policy_place(__u64 word0, __u64 word1, __u64 word2, __u64 word3, __u64 word4)
 {
-	__u64 hash = word0 * 0x9e3779b97f4a7c15ull + word1 * 0xc2b2ae3d27d4eb4full + word2 * 0x165667b19e3779f9ull +
+	__u64 hash = word0 * 0x9e3779b97f4a7c15ull + (word1 >> 4) * 0xc2b2ae3d27d4eb4full + word2 * 0x165667b19e3779f9ull +
 		     word3 * 0xd6e8feb86659fd93ull + word4 * 0xff51afd7ed558ccdull;
 
 	hash ^= hash >> 32;
 	hash *= 0xc4ceb9fe1a85ec53ull;
-	return hash >> (64 - SLUICE_POLICY_BITS);
+	return hash >> (64 - SLUICE_POLICY_BITS) ^ (word1 & 15);
+}
+
+/* The slot to look at after this one. */
+static inline __u32 sluice_policy_next(__u32 slot)
+{
+	return (slot + SLUICE_POLICY_STEP) & (SLUICE_POLICY_SLOTS - 1);
 }
 
 /*
@@ -137,7 +161,7 @@ static inline __u32 sluice_hint_v6(__u32 first)	/* the first 32 bits, host order
 	return (first * SLUICE_HINT_FACTOR) >> 18;
 }
 
-/* Indices of the hints of each kind. */
+/* Indices of the hints of each kind, in the map of the section .bss, which is smaller than the 4 MB that older kernels take for one value. */
 enum sluice_hints_of {
 	SLUICE_HINTS_DENY = 0,
 	SLUICE_HINTS_LIMIT = 1,
@@ -158,14 +182,15 @@ enum sluice_policy_use {
 	SLUICE_USE_TUPLE_V6 = 512,
 };
 
-/* The one element that every program reads first. */
+/* What every program reads first: the map of the section .data.policy. */
 struct sluice_policy {
 	__u32 use;		/* enum sluice_policy_use, a set */
 	__u32 sample;		/* one of so many drops becomes an event; 0: none */
 	__u32 shapes_v4;	/* bit n: there are five-tuples that name the fields n (enum sluice_tuple_field) */
 	__u32 shapes_v6;
 	__u32 sample_limit;	/* events of one CPU in a tenth of a second, at most */
-	__u32 reserved;
+	__u16 shard_mask;	/* shards of the counters of drops, a power of two, - 1 */
+	__u16 is_atomic;	/* 1: there are more CPUs than shards */
 	__u64 test_time;	/* what programs take for the time if it is not 0; for tests alone */
 };
 
@@ -206,6 +231,7 @@ struct sluice_sampler {
 #define SLUICE_EXTENSIONS 8
 
 _Static_assert(sizeof(struct sluice_policy_slot) == 64, "ABI");
+_Static_assert(sizeof(struct sluice_policy_drops) == 16, "ABI");
 _Static_assert(sizeof(struct sluice_limit) == 64, "ABI");
 _Static_assert(sizeof(struct sluice_hints) == SLUICE_HINTS_SIZE, "ABI");
 _Static_assert(__builtin_offsetof(struct sluice_hints, v4_narrow) == SLUICE_HINT_V4_NARROW_AT, "ABI");

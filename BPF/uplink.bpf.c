@@ -7,7 +7,7 @@
  * Instances:  the program is loaded once per port, specialised by `sluice_config`; code that the configuration rules out is
  *             removed by the verifier. The policy and the flow table are one for all instances, all other maps belong to the instance.
  * Invariants: only a flow changes a frame; every frame is counted under one verdict, or as a flow's; nothing is read beyond the frame.
- * Threads:    runs on every CPU at once in the kernel's receive path; counters are per CPU, those of the policy's entries atomic.
+ * Threads:    runs on every CPU at once in the kernel's receive path; counters are per CPU, those of the policy's entries in shards.
  * Cost:       dedicated port without policy and flows: no look-up but the socket's and the counter's. policy.h and flow.h have theirs. Shared
  *             port: one array look-up per untagged frame, and one hash look-up per ARP or neighbour solicitation that is not unicast.
  */
@@ -149,6 +149,19 @@ static __always_inline __u32 read_ipv6(struct xdp_md *ctx, struct frame *frame, 
 	return 0;
 }
 
+/*
+ * Whether this is an untagged IPv4 packet of a denied host; then its entry has counted it. Headers are read as far as `checked` reads them before
+ * it asks the policy, which decides about all other packets; but as whole words, which their types would have the compiler load byte by byte.
+ */
+static __always_inline bool is_denied_host(void *start, void *end)
+{
+	struct ipv4 *ip = start + sizeof(struct ethernet);
+
+	return sluice_policy.use & SLUICE_USE_DENY_V4_NARROW && (void *)(ip + 1) <= end &&
+	       *(__be16 *)(start + __builtin_offsetof(struct ethernet, type)) == bpf_htons(ETHERTYPE_IPV4) &&
+	       ip->version_and_length >> 4 == 4 && sluice_is_denied_host(bpf_ntohl(*(__be32 *)(void *)ip->source), end - start);
+}
+
 /* Counts a drop by the policy, and samples it. */
 static __always_inline int drop(struct xdp_md *ctx, const struct frame *frame, __u32 reason)
 {
@@ -285,11 +298,20 @@ int sluice_xdp(struct xdp_md *ctx)
 {
 	void *start = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
+	__u64 length = end - start;
+
+	if (sluice_config.deny && is_denied_host(start, end)) {
+		count(SLUICE_COUNT_DENIED_V4, length);
+		if (sluice_policy.sample)
+			sluice_make_event(ctx, SLUICE_DROP_DENY_PREFIX, length);
+		return XDP_DROP;
+	}
+
+	const struct sluice_policy *policy = sluice_config.deny ? &sluice_policy : NULL;
 	struct frame frame = {
-		.length = end - start,
+		.length = length,
 		.cursor = { .next = start, .end = end },
 	};
-	struct sluice_policy *policy = sluice_config.deny ? sluice_find_policy() : NULL;
 	/* With neither a policy nor a host, the walk only tells malformed frames, and a frame that has a flow is none. */
 	bool first = sluice_config.shared || (policy && policy->use);
 	int verdict;

@@ -77,8 +77,7 @@ public final class Policy: Sendable {
 
   private init(_ maps: PolicyMaps) {
     self.maps = maps
-    table = PolicyTableBox(
-      PolicyTable(slots: maps.slots.base, hints: UnsafeMutableRawPointer(maps.hints.base), state: maps.state.base))
+    table = PolicyTableBox(PolicyTable(maps))
     var books = Books()
     var usedLimits: Set<UInt32> = []
     for index in 0..<PolicyTable.slotCount {
@@ -241,7 +240,7 @@ public final class Policy: Sendable {
   private func entry(at index: Int) -> PolicyEntry? {
     guard let key = table.table.words(at: index)?.key else { return nil }
     let slot = table.table[index]
-    let dropped = XDPCounter(packets: slot.packets, bytes: slot.bytes)
+    let dropped = table.table.dropped(at: index)
     guard case .limit(let prefix) = key else { return PolicyEntry(rule: PolicyRule(key: key, rate: nil), dropped: dropped) }
     let bucket = maps.limits.base[Int(slot.limit)]
     guard let rate = try? PacketRate(packetsPerSecond: bucket.rate, burst: bucket.burst) else { return nil }

@@ -5,7 +5,7 @@
 //       the kind and size of this version; otherwise it is removed and made anew. Programs that use such maps go on dropping by them until
 //       they are replaced.
 // Threads: constant after it was made. The memory behind it: PolicyTable.swift, Policy.swift.
-// Cost: 21 MB of kernel memory, whatever is in it.
+// Cost: 20 MB of kernel memory, whatever is in it, and 4 MB more for each CPU, of up to 16.
 
 import CLibbpf
 import CSluice
@@ -14,6 +14,8 @@ final class PolicyMaps: Sendable {
   let slots: MappedArray<sluice_policy_slot>
   let limits: MappedArray<sluice_limit>
   let hints: MappedArray<UInt64>
+  /// What each shard dropped, and its hosts: the slots' counters of the first shard, then those of the next.
+  let drops: MappedArray<sluice_policy_drops>
   let state: MappedArray<sluice_policy>
   let sampler: BPFPerCPUArray<sluice_sampler>
   private let handles: [String: SharedMap]
@@ -23,7 +25,7 @@ final class PolicyMaps: Sendable {
   /// Makes maps that are not pinned.
   static func create(discarded: String? = nil) throws(KernelTierError) -> PolicyMaps {
     var handles: [String: SharedMap] = [:]
-    for shape in shapes {
+    for shape in shapes(shards: try shards()) {
       handles[shape.name] = SharedMap(
         try BPFSystem.createMap(
           type: shape.type, name: String(shape.name.prefix(15)), keySize: shape.type == BPF_MAP_TYPE_RINGBUF ? 0 : 4,
@@ -37,7 +39,7 @@ final class PolicyMaps: Sendable {
   static func open(directory: String) throws(KernelTierError) -> PolicyMaps? {
     guard try BPFSystem.entries(of: directory) != nil else { return nil }
     var handles: [String: SharedMap] = [:]
-    for shape in shapes {
+    for shape in shapes(shards: try shards()) {
       guard let descriptor = try BPFSystem.openPin("\(directory)/\(shape.name)") else {
         throw .pinned(path: directory, reason: "\(shape.name) is missing")
       }
@@ -58,12 +60,24 @@ final class PolicyMaps: Sendable {
     }
     slots = try mapped("sluice_denials", Int(SLUICE_POLICY_SLOTS))
     limits = try mapped("sluice_limits", Int(SLUICE_LIMITS))
+    let cpus = try BPFSystem.possibleCPUs(), shards = try Self.shards()
     hints = try mapped("sluice_hints", Int(SLUICE_HINTS.rawValue) * Int(SLUICE_HINTS_SIZE) / 8)
+    drops = try mapped("sluice_drops", Int(SLUICE_POLICY_SLOTS) * shards)
     state = try mapped("sluice_policy", 1)
     sampler = try BPFPerCPUArray(
       try BPFDescriptor(duplicating: map("sluice_sampler").descriptor.number, name: "sluice_sampler"), name: "sluice_sampler")
     self.handles = handles
     self.discarded = discarded
+    state.base.pointee.shard_mask = UInt16(shards - 1)
+    state.base.pointee.is_atomic = cpus > shards ? 1 : 0
+  }
+
+  /// How many shards of counters this machine has: one for each CPU, as far as they go.
+  private static func shards() throws(KernelTierError) -> Int {
+    let cpus = try BPFSystem.possibleCPUs()
+    var shards = 1
+    while shards < min(cpus, Int(SLUICE_POLICY_SHARDS)) { shards *= 2 }
+    return shards
   }
 
   /// Pins the maps; what is there already is in the way.
@@ -85,23 +99,36 @@ final class PolicyMaps: Sendable {
 
   /// Gives an object, before it is loaded, these maps in place of its own; those that it does not have are passed over.
   func share(with object: borrowing BPFObject) throws(KernelTierError) {
-    for (name, map) in handles where object.has(name) { try object.reuse(map.descriptor, as: name) }
+    for (name, map) in handles {
+      let ofObject = Self.sections[name] ?? name
+      if object.has(ofObject) { try object.reuse(map.descriptor, as: ofObject) }
+    }
   }
 
-  /// Leaves the maps out of an object that has no policy.
+  /// Leaves the maps out of an object that has no policy. It keeps a `sluice_policy` of its own, all zeros: a compiler may load the address of a
+  /// variable before the branch that rules its use out, and the kernel refuses that of a map that is not there.
   static func omit(from object: borrowing BPFObject) throws(KernelTierError) {
-    for shape in shapes where object.has(shape.name) { try object.omit(shape.name) }
+    for shape in shapes(shards: 1) where shape.name != "sluice_policy" {
+      let ofObject = sections[shape.name] ?? shape.name
+      if object.has(ofObject) { try object.omit(ofObject) }
+    }
   }
 
-  private static let shapes: [MapShape] = [
-    array("sluice_denials", size: MemoryLayout<sluice_policy_slot>.size, Int(SLUICE_POLICY_SLOTS)),
-    array("sluice_limits", size: MemoryLayout<sluice_limit>.size, Int(SLUICE_LIMITS)),
-    array("sluice_hints", size: Int(SLUICE_HINTS_SIZE), Int(SLUICE_HINTS.rawValue)),
-    array("sluice_policy", size: MemoryLayout<sluice_policy>.size, 1),
-    MapShape(name: "sluice_events", type: BPF_MAP_TYPE_RINGBUF, valueSize: 0, entries: Int(SLUICE_EVENTS_SIZE)),
-    MapShape(
-      name: "sluice_sampler", type: BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: MemoryLayout<sluice_sampler>.size, entries: 1),
-  ]
+  /// Maps that are sections of variables in an object. They have other names here, since the BPF file system takes no dots.
+  private static let sections = ["sluice_policy": ".data.policy", "sluice_hints": ".bss"]
+
+  private static func shapes(shards: Int) -> [MapShape] {
+    [
+      array("sluice_denials", size: MemoryLayout<sluice_policy_slot>.size, Int(SLUICE_POLICY_SLOTS)),
+      array("sluice_limits", size: MemoryLayout<sluice_limit>.size, Int(SLUICE_LIMITS)),
+      array("sluice_drops", size: MemoryLayout<sluice_policy_drops>.size, Int(SLUICE_POLICY_SLOTS) * shards),
+      array("sluice_hints", size: Int(SLUICE_HINTS.rawValue) * Int(SLUICE_HINTS_SIZE), 1),
+      array("sluice_policy", size: MemoryLayout<sluice_policy>.size, 1),
+      MapShape(name: "sluice_events", type: BPF_MAP_TYPE_RINGBUF, valueSize: 0, entries: Int(SLUICE_EVENTS_SIZE)),
+      MapShape(
+        name: "sluice_sampler", type: BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: MemoryLayout<sluice_sampler>.size, entries: 1),
+    ]
+  }
 
   private static func array(_ name: String, size: Int, _ entries: Int) -> MapShape {
     MapShape(name: name, type: BPF_MAP_TYPE_ARRAY, valueSize: size, entries: entries, flags: UInt32(BPF_F_MMAPABLE))

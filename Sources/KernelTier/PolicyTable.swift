@@ -2,8 +2,9 @@
 //
 // The table of the early drop policy in the memory that the programs read (BPF/policy_abi.h), and the hints that lead to it.
 // Idea: open addressing with linear probing; each slot counts the entries that passed over it, so a removal needs no tombstone and moves
-//       nothing. Hints are only added to one by one; a rebuild out of the table makes them exact again.
-// Invariants: a key's first word is written last and cleared first. An entry is complete before a hint leads to it.
+//       nothing. Denied IPv4 hosts stand beside the counters, too, which is all that most drops read. Hints are only added to one by one; a rebuild out of the table makes them exact again.
+// Invariants: a key's first word is written last and cleared first. An entry is complete before its host or a hint leads to it, and the host
+//       is cleared before the entry.
 // Threads: one writer at a time (Policy's lock); programs read at any time.
 // Cost: an insertion or removal touches a cache line or two; a rebuild reads all slots, some ten milliseconds.
 
@@ -20,6 +21,10 @@ struct PolicyWords: Hashable {
   var kind: sluice_policy_kind { sluice_policy_kind(UInt32(word0 & 0xff)) }
   /// Length of a prefix, or fields of a tuple.
   var detail: Int { Int(word0 >> 8 & 0xff) }
+  /// The address of an IPv4 host that is denied; 0 for all other entries, and so for 0.0.0.0.
+  fileprivate var deniedHost: UInt32 {
+    kind == SLUICE_KIND_DENY_V4 && detail == 32 ? UInt32(truncatingIfNeeded: word1) : 0
+  }
   fileprivate var place: Int { Int(sluice_policy_place(word0, word1, word2, word3, word4)) }
 }
 
@@ -27,18 +32,20 @@ struct PolicyTable {
   private let slots: UnsafeMutablePointer<sluice_policy_slot>
   /// Those of denials, then those of limits.
   private let hints: UnsafeMutableRawPointer
+  private let drops: UnsafeMutablePointer<sluice_policy_drops>
+  private let shards: Int
   private let state: UnsafeMutablePointer<sluice_policy>
 
   static let slotCount = Int(SLUICE_POLICY_SLOTS)
   private static let hintsSize = Int(SLUICE_HINTS_SIZE)
 
-  /// All three are mapped for as long as this value is used.
-  init(
-    slots: UnsafeMutablePointer<sluice_policy_slot>, hints: UnsafeMutableRawPointer, state: UnsafeMutablePointer<sluice_policy>
-  ) {
-    self.slots = slots
-    self.hints = hints
-    self.state = state
+  /// The maps are mapped for as long as this value is used.
+  init(_ maps: PolicyMaps) {
+    slots = maps.slots.base
+    hints = UnsafeMutableRawPointer(maps.hints.base)
+    drops = maps.drops.base
+    shards = maps.drops.count / Self.slotCount
+    state = maps.state.base
   }
 
   subscript(index: Int) -> sluice_policy_slot { slots[index] }
@@ -48,50 +55,91 @@ struct PolicyTable {
     return key.0 == 0 ? nil : PolicyWords(word0: key.0, word1: key.1, word2: key.2, word3: key.3, word4: key.4)
   }
 
+  /// What the entry of a slot dropped.
+  ///
+  /// A program that takes packets over the end of a counter does so in two steps; who reads between them sees 2^32 too few, and reads again.
+  func dropped(at index: Int) -> XDPCounter {
+    var last = sum(at: index)
+    while true {
+      let sum = sum(at: index)
+      if sum.packets &- last.packets < 1 << 31 { return sum }
+      last = sum
+    }
+  }
+
+  private func sum(at index: Int) -> XDPCounter {
+    var sum = XDPCounter(packets: slots[index].wrapped, bytes: 0)
+    for shard in 0..<shards {
+      let drops = drops[shard * Self.slotCount + index]
+      sum = sum + XDPCounter(packets: UInt64(drops.packets), bytes: drops.bytes)
+    }
+    return sum
+  }
+
+  /// Lets programs find the entry of a slot by the address of the host that it denies; 0: by that no more.
+  private func setHost(_ host: UInt32, at index: Int) {
+    for shard in 0..<shards {
+      let place = drops + shard * Self.slotCount + index
+      if place.pointee.host != host { sluice_store_release_u32(&place.pointee.host, host) }
+    }
+  }
+
   /// The slot of a key, as the programs search it.
   func find(_ words: PolicyWords) -> Int? {
     var index = words.place
     for _ in 0..<Int(SLUICE_POLICY_REACH) {
       if self.words(at: index) == words { return index }
       if slots[index].beyond == 0 { return nil }
-      index = (index + 1) & (Self.slotCount - 1)
+      index = Self.next(index)
     }
     return nil
+  }
+
+  private static func next(_ index: Int) -> Int { Int(sluice_policy_next(UInt32(index))) }
+
+  /// Calls `body` with each slot that a search passes over on its way to an entry's; with none when no search would come there, as when
+  /// what was pinned is not ours.
+  private static func passed(_ words: PolicyWords, to index: Int, _ body: (Int) -> Void) {
+    let place = words.place
+    let distance = (index - place) & (slotCount - 1)
+    guard distance % Int(SLUICE_POLICY_STEP) == 0, distance / Int(SLUICE_POLICY_STEP) < Int(SLUICE_POLICY_REACH) else { return }
+    var at = place
+    while at != index {
+      body(at)
+      at = next(at)
+    }
   }
 
   /// Puts an entry in that is not there. Nothing leads to it until `addHints`, if it is a prefix.
   /// - Returns: its slot; nil when none is free within reach.
   func insert(_ words: PolicyWords, limit: UInt32) -> Int? {
-    let place = words.place
-    var index = place
+    var index = words.place
     var distance = 0
     while slots[index].key.0 != 0 {
       distance += 1
       if distance == Int(SLUICE_POLICY_REACH) { return nil }
-      index = (index + 1) & (Self.slotCount - 1)
+      index = Self.next(index)
     }
-    for step in 0..<distance { slots[(place + step) & (Self.slotCount - 1)].beyond &+= 1 }
+    Self.passed(words, to: index) { slots[$0].beyond &+= 1 }
+    for shard in 0..<shards { drops[shard * Self.slotCount + index] = sluice_policy_drops() }
     let slot = slots + index
     slot.pointee.key.1 = words.word1
     slot.pointee.key.2 = words.word2
     slot.pointee.key.3 = words.word3
     slot.pointee.key.4 = words.word4
-    slot.pointee.packets = 0
-    slot.pointee.bytes = 0
+    slot.pointee.wrapped = 0
     slot.pointee.limit = limit
     sluice_store_release_u64(&slot.pointee.key.0, words.word0)
+    setHost(words.deniedHost, at: index)
     return index
   }
 
   /// Takes an entry out; hints to it stay until the next rebuild. Counts that an agent which was killed left wrong wrap until then.
   func remove(at index: Int) {
     guard let words = words(at: index) else { return }
+    setHost(0, at: index)
     sluice_store_release_u64(&slots[index].key.0, 0)
-    var at = words.place
-    while at != index {
-      slots[at].beyond &-= 1
-      at = (at + 1) & (Self.slotCount - 1)
-    }
+    Self.passed(words, to: index) { slots[$0].beyond &-= 1 }
   }
 
   // MARK: Hints
@@ -104,7 +152,7 @@ struct PolicyTable {
     sluice_store_release_u32(&state.pointee.use, state.pointee.use | use)
   }
 
-  /// Makes the hints, what is in use, and the counts of passed-over entries exactly what the entries need.
+  /// Makes the hints, the hosts, what is in use, and the counts of passed-over entries exactly what the entries need.
   ///
   /// What an agent that was killed left half done is repaired so, too.
   func rebuild() {
@@ -120,13 +168,12 @@ struct PolicyTable {
       use |= Self.mark(words, in: wanted)
       if words.kind == SLUICE_KIND_TUPLE_V4 { shapes.v4 |= 1 << UInt32(words.detail) }
       if words.kind == SLUICE_KIND_TUPLE_V6 { shapes.v6 |= 1 << UInt32(words.detail) }
-      var at = words.place
-      while at != index {
-        beyond[at] += 1
-        at = (at + 1) & (Self.slotCount - 1)
-      }
+      Self.passed(words, to: index) { beyond[$0] += 1 }
     }
-    for index in 0..<Self.slotCount where slots[index].beyond != beyond[index] { slots[index].beyond = beyond[index] }
+    for index in 0..<Self.slotCount {
+      if slots[index].beyond != beyond[index] { slots[index].beyond = beyond[index] }
+      setHost(words(at: index)?.deniedHost ?? 0, at: index)
+    }
     for offset in stride(from: 0, to: size, by: 8) {
       let word = wanted.load(fromByteOffset: offset, as: UInt64.self)
       let place = (hints + offset).assumingMemoryBound(to: UInt64.self)

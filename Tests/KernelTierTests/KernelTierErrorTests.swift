@@ -33,12 +33,12 @@ import Testing
     var configuration = sluice_port_config()
     configuration.deny = 1
     try object.setConstants(section: ".rodata.config", to: configuration)
-    try object.omit("sluice_policy")
+    try object.omit("sluice_denials")
     #expect {
       try object.load()
     } throws: { error in
       guard case .load(_, _, let log)? = error as? KernelTierError else { return false }
-      return log.contains("BEGIN PROG LOAD LOG") && log.contains("sluice_policy")
+      return log.contains("BEGIN PROG LOAD LOG") && log.contains("sluice_denials")
     }
   }
 }

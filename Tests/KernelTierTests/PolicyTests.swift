@@ -66,6 +66,32 @@ import Testing
     #expect(loaded.policy.entries().map(\.dropped.packets) == [1])
   }
 
+  @Test func aSlotThatIsUsedAgainCountsFromZero() throws {
+    let loaded = try Loaded([try prefix("192.0.2.1")])
+    #expect(try !loaded.passes(Packet.frame(.ipv4(from: "192.0.2.1"))))
+    #expect(loaded.policy.remove([.prefix(try IPPrefix("192.0.2.1"))]) == 1)
+    #expect(try loaded.passes(Packet.frame(.ipv4(from: "192.0.2.1"))))
+    try loaded.policy.add([try prefix("192.0.2.1"), try prefix("0.0.0.0/32")])
+    #expect(loaded.policy.entries().map(\.dropped.packets) == [0, 0])
+    #expect(try !loaded.passes(Packet.frame(.ipv4(from: "0.0.0.0"))))
+    #expect(try !loaded.passes(Packet.frame(tags: [.q(2)], .ipv4(from: "192.0.2.1"))))
+    #expect(try loaded.passes(Packet.frame(.ipv4(from: "192.0.2.2"))))
+    #expect(loaded.policy.entries().map(\.dropped.packets) == [1, 1])
+  }
+
+  @Test func aCounterGoesOverItsEndWithoutALoss() throws {
+    let loaded = try Loaded([try prefix("192.0.2.1"), try prefix("198.51.100.0/24")])
+    let drops = loaded.policy.maps.drops
+    for slot in 0..<PolicyTable.slotCount where loaded.policy.maps.slots.base[slot].key.0 != 0 {
+      for shard in stride(from: slot, to: drops.count, by: PolicyTable.slotCount) { drops.base[shard].packets = .max - 1 }
+    }
+    let before = loaded.policy.entries().map(\.dropped.packets)
+    _ = try loaded.program.testRun(packet: Packet.frame(.ipv4(from: "192.0.2.1")), repetitions: 10)
+    _ = try loaded.program.testRun(packet: Packet.frame(.ipv4(from: "198.51.100.9")), repetitions: 10)
+    #expect(loaded.policy.entries().map(\.dropped.packets) == before.map { $0 + 10 })
+    withExtendedLifetime(loaded) {}
+  }
+
   @Test func aHundredThousandEntriesComeAndGo() throws {
     let loaded = try Loaded()
     var generator = SeededGenerator(seed: 7)
