@@ -21,7 +21,7 @@
 #endif
 
 /* A section of its own, whose map the agent replaces by that of the policy: a program reads a constant address, and looks nothing up. */
-struct sluice_policy sluice_policy SEC(".data.policy") = {};
+struct sluice_policy sluice_policy SEC(".bss.policy");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

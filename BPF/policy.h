@@ -6,9 +6,10 @@
  *             five-tuple, or its source has used up its rate.
  * Order:      denied prefixes, five-tuples, limits; so only packets that would pass take a token. The longest prefix decides and counts,
  *             of denials and of limits each.
- * Idea:       sluice_is_denied_host is the short way for the packets that a flood is made of: the source is a denied IPv4 host, and the frame
- *             has no tags. It answers only that; all else is for the whole search. Entries of all kinds are in one hash table (policy_abi.h). Which lengths of prefixes are worth a look-up is in a table of
+ * Idea:       entries of all kinds are in one hash table (policy_abi.h). Which lengths of prefixes are worth a look-up is in a table of
  *             bits (`struct sluice_hints`) that two loads find, so the length of the list costs a cache miss or two, but no walk.
+ *             sluice_is_denied_host is a short way for the packets that a flood is made of: the source is a denied IPv4 host, and the frame has no
+ *             tags. It answers only that; all else is for the whole search.
  * Invariants: addresses count as soon as they are inside the frame, whatever lies behind them. Ports and protocol of a five-tuple are
  *             found behind IPv4 options and up to SLUICE_EXTENSIONS IPv6 extension headers; a packet with more is dropped while there
  *             are IPv6 five-tuples, since nobody could say whether it is one of them. Later fragments have no ports: they meet only
@@ -49,8 +50,8 @@ struct {
 	__type(value, struct sluice_policy_drops);
 } sluice_drops SEC(".maps");
 
-/* Alone in its section, whose map the agent replaces by the policy's. */
-struct sluice_hints sluice_hints[SLUICE_HINTS] SEC(".bss");
+/* Global data likewise. */
+struct sluice_hints sluice_hints[SLUICE_HINTS] SEC(".bss.hints");
 
 /* The number of the lowest bit that is set, by a de Bruijn sequence: BPF has no instruction for it. */
 static const __u8 sluice_bit_numbers[64] = {

@@ -161,7 +161,7 @@ static inline __u32 sluice_hint_v6(__u32 first)	/* the first 32 bits, host order
 	return (first * SLUICE_HINT_FACTOR) >> 18;
 }
 
-/* Indices of the hints of each kind, in the map of the section .bss, which is smaller than the 4 MB that older kernels take for one value. */
+/* Indices of the hints of each kind: together less than the 4 MB that older kernels take for one value. */
 enum sluice_hints_of {
 	SLUICE_HINTS_DENY = 0,
 	SLUICE_HINTS_LIMIT = 1,
@@ -182,7 +182,7 @@ enum sluice_policy_use {
 	SLUICE_USE_TUPLE_V6 = 512,
 };
 
-/* What every program reads first: the map of the section .data.policy. */
+/* What every program reads first. */
 struct sluice_policy {
 	__u32 use;		/* enum sluice_policy_use, a set */
 	__u32 sample;		/* one of so many drops becomes an event; 0: none */

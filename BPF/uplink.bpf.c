@@ -150,16 +150,24 @@ static __always_inline __u32 read_ipv6(struct xdp_md *ctx, struct frame *frame, 
 }
 
 /*
- * Whether this is an untagged IPv4 packet of a denied host; then its entry has counted it. Headers are read as far as `checked` reads them before
- * it asks the policy, which decides about all other packets; but as whole words, which their types would have the compiler load byte by byte.
+ * Counts, samples and says so, if this is an untagged IPv4 packet of a denied host. Headers are read as far as `checked` reads them before it
+ * asks the policy, which decides about all other packets; but as whole words, which their types would have the compiler load byte by byte.
+ * Not inline, for the same reason as `checked`.
  */
-static __always_inline bool is_denied_host(void *start, void *end)
+static __noinline int is_from_denied_host(struct xdp_md *ctx)
 {
+	void *start = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
 	struct ipv4 *ip = start + sizeof(struct ethernet);
+	__u64 length = end - start;
 
-	return sluice_policy.use & SLUICE_USE_DENY_V4_NARROW && (void *)(ip + 1) <= end &&
-	       *(__be16 *)(start + __builtin_offsetof(struct ethernet, type)) == bpf_htons(ETHERTYPE_IPV4) &&
-	       ip->version_and_length >> 4 == 4 && sluice_is_denied_host(bpf_ntohl(*(__be32 *)(void *)ip->source), end - start);
+	if (!(sluice_policy.use & SLUICE_USE_DENY_V4_NARROW) || (void *)(ip + 1) > end ||
+	    *(__be16 *)(start + __builtin_offsetof(struct ethernet, type)) != bpf_htons(ETHERTYPE_IPV4) ||
+	    ip->version_and_length >> 4 != 4 || !sluice_is_denied_host(bpf_ntohl(*(__be32 *)(void *)ip->source), length))
+		return false;
+	count(SLUICE_COUNT_DENIED_V4, length);
+	sluice_sample(ctx, SLUICE_DROP_DENY_PREFIX, length);
+	return true;
 }
 
 /* Counts a drop by the policy, and samples it. */
@@ -298,26 +306,18 @@ int sluice_xdp(struct xdp_md *ctx)
 {
 	void *start = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	__u64 length = end - start;
-
-	if (sluice_config.deny && is_denied_host(start, end)) {
-		count(SLUICE_COUNT_DENIED_V4, length);
-		if (sluice_policy.sample)
-			sluice_make_event(ctx, SLUICE_DROP_DENY_PREFIX, length);
-		return XDP_DROP;
-	}
-
-	const struct sluice_policy *policy = sluice_config.deny ? &sluice_policy : NULL;
 	struct frame frame = {
-		.length = length,
+		.length = end - start,
 		.cursor = { .next = start, .end = end },
 	};
 	/* With neither a policy nor a host, the walk only tells malformed frames, and a frame that has a flow is none. */
-	bool first = sluice_config.shared || (policy && policy->use);
+	bool first = sluice_config.shared || (sluice_config.deny && sluice_policy.use);
 	int verdict;
 
+	if (sluice_config.deny && is_from_denied_host(ctx))
+		return XDP_DROP;
 	if (first) {
-		verdict = checked(ctx, &frame, policy);
+		verdict = checked(ctx, &frame, sluice_config.deny ? &sluice_policy : NULL);
 		if (verdict >= 0)
 			return verdict;
 	}

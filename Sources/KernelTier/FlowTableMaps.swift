@@ -246,16 +246,13 @@ struct MapShape {
   static let ofTable = array(table, sluice_table_info.self, 1)
 
   /// An array that is mapped into memory.
-  private static func array<Value>(_ name: String, _ value: Value.Type, _ entries: Int) -> MapShape {
-    MapShape(
-      name: name, type: BPF_MAP_TYPE_ARRAY, valueSize: MemoryLayout<Value>.size, entries: entries, flags: UInt32(BPF_F_MMAPABLE))
+  /// - Parameter section: where it is global data of the programs.
+  static func array(_ name: String, size: Int, _ entries: Int, section: String? = nil) -> MapShape {
+    MapShape(name: name, type: BPF_MAP_TYPE_ARRAY, valueSize: size, entries: entries, flags: UInt32(BPF_F_MMAPABLE), section: section)
   }
 
-  /// An array that is global data of the programs.
-  private static func globals<Value>(_ name: String, _ section: String, _ value: Value.Type, _ entries: Int) -> MapShape {
-    var shape = array(name, value, entries)
-    shape.section = section
-    return shape
+  private static func array<Value>(_ name: String, _ value: Value.Type, _ entries: Int, section: String? = nil) -> MapShape {
+    array(name, size: MemoryLayout<Value>.size, entries, section: section)
   }
 
   /// All maps of a table, but for what `fence` needs.
@@ -264,10 +261,10 @@ struct MapShape {
       ofTable,
       array("sluice_flows", sluice_slot.self, slots),
       array("sluice_line1", sluice_line.self, slots),
-      globals("sluice_buckets", ".bss.buckets", sluice_bucket.self, slots / Int(SLUICE_BUCKET_SLOTS)),
-      globals("sluice_masks", ".bss.masks", sluice_mask.self, Int(SLUICE_MASKS)),
+      array("sluice_buckets", sluice_bucket.self, slots / Int(SLUICE_BUCKET_SLOTS), section: ".bss.buckets"),
+      array("sluice_masks", sluice_mask.self, Int(SLUICE_MASKS), section: ".bss.masks"),
       array("sluice_programs", sluice_program.self, Int(SLUICE_ACTION_PROGRAMS)),
-      globals("sluice_ports", ".bss.ports", sluice_port.self, Int(SLUICE_PORTS)),
+      array("sluice_ports", sluice_port.self, Int(SLUICE_PORTS), section: ".bss.ports"),
       array("sluice_workers", sluice_worker.self, Int(SLUICE_WORKERS)),
       MapShape(
         name: "sluice_port_counts", type: BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: MemoryLayout<sluice_port_count>.size,

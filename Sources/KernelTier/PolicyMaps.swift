@@ -29,7 +29,7 @@ final class PolicyMaps: Sendable {
       handles[shape.name] = SharedMap(
         try BPFSystem.createMap(
           type: shape.type, name: String(shape.name.prefix(15)), keySize: shape.type == BPF_MAP_TYPE_RINGBUF ? 0 : 4,
-          valueSize: shape.valueSize, entries: shape.entries, flags: shape.flags), name: shape.name)
+          valueSize: shape.kernelValueSize, entries: shape.kernelEntries, flags: shape.flags), name: shape.name)
     }
     return try PolicyMaps(handles, discarded: discarded)
   }
@@ -99,38 +99,28 @@ final class PolicyMaps: Sendable {
 
   /// Gives an object, before it is loaded, these maps in place of its own; those that it does not have are passed over.
   func share(with object: borrowing BPFObject) throws(KernelTierError) {
-    for (name, map) in handles {
-      let ofObject = Self.sections[name] ?? name
-      if object.has(ofObject) { try object.reuse(map.descriptor, as: ofObject) }
+    for shape in Self.shapes(shards: 1) where object.has(shape.symbol) {
+      guard let map = handles[shape.name] else { continue }
+      try object.reuse(map.descriptor, as: shape.symbol)
     }
   }
 
   /// Leaves the maps out of an object that has no policy. It keeps a `sluice_policy` of its own, all zeros: a compiler may load the address of a
   /// variable before the branch that rules its use out, and the kernel refuses that of a map that is not there.
   static func omit(from object: borrowing BPFObject) throws(KernelTierError) {
-    for shape in shapes(shards: 1) where shape.name != "sluice_policy" {
-      let ofObject = sections[shape.name] ?? shape.name
-      if object.has(ofObject) { try object.omit(ofObject) }
-    }
+    for shape in shapes(shards: 1) where shape.name != "sluice_policy" && object.has(shape.symbol) { try object.omit(shape.symbol) }
   }
-
-  /// Maps that are sections of variables in an object. They have other names here, since the BPF file system takes no dots.
-  private static let sections = ["sluice_policy": ".data.policy", "sluice_hints": ".bss"]
 
   private static func shapes(shards: Int) -> [MapShape] {
     [
-      array("sluice_denials", size: MemoryLayout<sluice_policy_slot>.size, Int(SLUICE_POLICY_SLOTS)),
-      array("sluice_limits", size: MemoryLayout<sluice_limit>.size, Int(SLUICE_LIMITS)),
-      array("sluice_drops", size: MemoryLayout<sluice_policy_drops>.size, Int(SLUICE_POLICY_SLOTS) * shards),
-      array("sluice_hints", size: Int(SLUICE_HINTS.rawValue) * Int(SLUICE_HINTS_SIZE), 1),
-      array("sluice_policy", size: MemoryLayout<sluice_policy>.size, 1),
+      .array("sluice_denials", size: MemoryLayout<sluice_policy_slot>.size, Int(SLUICE_POLICY_SLOTS)),
+      .array("sluice_limits", size: MemoryLayout<sluice_limit>.size, Int(SLUICE_LIMITS)),
+      .array("sluice_drops", size: MemoryLayout<sluice_policy_drops>.size, Int(SLUICE_POLICY_SLOTS) * shards),
+      .array("sluice_hints", size: Int(SLUICE_HINTS_SIZE), Int(SLUICE_HINTS.rawValue), section: ".bss.hints"),
+      .array("sluice_policy", size: MemoryLayout<sluice_policy>.size, 1, section: ".bss.policy"),
       MapShape(name: "sluice_events", type: BPF_MAP_TYPE_RINGBUF, valueSize: 0, entries: Int(SLUICE_EVENTS_SIZE)),
       MapShape(
         name: "sluice_sampler", type: BPF_MAP_TYPE_PERCPU_ARRAY, valueSize: MemoryLayout<sluice_sampler>.size, entries: 1),
     ]
-  }
-
-  private static func array(_ name: String, size: Int, _ entries: Int) -> MapShape {
-    MapShape(name: name, type: BPF_MAP_TYPE_ARRAY, valueSize: size, entries: entries, flags: UInt32(BPF_F_MMAPABLE))
   }
 }

@@ -2,7 +2,8 @@
 //
 // The table of the early drop policy in the memory that the programs read (BPF/policy_abi.h), and the hints that lead to it.
 // Idea: open addressing with linear probing; each slot counts the entries that passed over it, so a removal needs no tombstone and moves
-//       nothing. Denied IPv4 hosts stand beside the counters, too, which is all that most drops read. Hints are only added to one by one; a rebuild out of the table makes them exact again.
+//       nothing. Denied IPv4 hosts stand beside the counters, too, which is all that most drops read. Hints are only added to one by one;
+//       a rebuild out of the table makes them exact again.
 // Invariants: a key's first word is written last and cleared first. An entry is complete before its host or a hint leads to it, and the host
 //       is cleared before the entry.
 // Threads: one writer at a time (Policy's lock); programs read at any time.
