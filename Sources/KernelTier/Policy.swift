@@ -80,7 +80,8 @@ public final class Policy: Sendable {
     table = PolicyTableBox(PolicyTable(maps))
     var books = Books()
     var usedLimits: Set<UInt32> = []
-    for index in 0..<PolicyTable.slotCount {
+    // What is new is not looked through, so its pages are not mapped.
+    for index in 0..<(maps.isNew ? 0 : PolicyTable.slotCount) {
       guard let words = table.table.words(at: index) else { continue }
       // A limit whose bucket another entry has, too, or words that are no key as we write it, whose hints could lie anywhere: it goes, and
       // the agent adds it again.
@@ -91,7 +92,7 @@ public final class Policy: Sendable {
       Self.count(key, 1, &books.counts)
     }
     books.freeLimits = (0..<UInt32(SLUICE_LIMITS)).reversed().filter { !usedLimits.contains($0) }
-    table.table.rebuild()
+    if !maps.isNew { table.table.rebuild() }
     self.books = Mutex(books)
   }
 

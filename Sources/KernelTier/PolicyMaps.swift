@@ -19,6 +19,8 @@ final class PolicyMaps: Sendable {
   let state: MappedArray<sluice_policy>
   let sampler: BPFPerCPUArray<sluice_sampler>
   private let handles: [String: SharedMap]
+  /// Whether nothing was ever in them.
+  let isNew: Bool
   /// Why what was pinned before could not be taken, when that was so.
   let discarded: String?
 
@@ -31,7 +33,7 @@ final class PolicyMaps: Sendable {
           type: shape.type, name: String(shape.name.prefix(15)), keySize: shape.type == BPF_MAP_TYPE_RINGBUF ? 0 : 4,
           valueSize: shape.kernelValueSize, entries: shape.kernelEntries, flags: shape.flags), name: shape.name)
     }
-    return try PolicyMaps(handles, discarded: discarded)
+    return try PolicyMaps(handles, isNew: true, discarded: discarded)
   }
 
   /// Opens what is pinned; nil when nothing is.
@@ -47,10 +49,10 @@ final class PolicyMaps: Sendable {
       try map.check(shape, directory)
       handles[shape.name] = map
     }
-    return try PolicyMaps(handles, discarded: nil)
+    return try PolicyMaps(handles, isNew: false, discarded: nil)
   }
 
-  private init(_ handles: [String: SharedMap], discarded: String?) throws(KernelTierError) {
+  private init(_ handles: [String: SharedMap], isNew: Bool, discarded: String?) throws(KernelTierError) {
     func map(_ name: String) throws(KernelTierError) -> SharedMap {
       guard let map = handles[name] else { throw .pinned(path: "", reason: "there is no \(name)") }
       return map
@@ -67,6 +69,7 @@ final class PolicyMaps: Sendable {
     sampler = try BPFPerCPUArray(
       try BPFDescriptor(duplicating: map("sluice_sampler").descriptor.number, name: "sluice_sampler"), name: "sluice_sampler")
     self.handles = handles
+    self.isNew = isNew
     self.discarded = discarded
     state.base.pointee.shard_mask = UInt16(shards - 1)
     state.base.pointee.is_atomic = cpus > shards ? 1 : 0
